@@ -1,0 +1,36 @@
+"""Configuration: models, loading, fingerprints, and the commented template."""
+
+from scaledec.config.fingerprint import cube_fingerprint, hash_json, run_fingerprint, run_name
+from scaledec.config.load import dump_config, load_config, parse_config
+from scaledec.config.models import (
+    ArchiveConfig,
+    ClusterConfig,
+    ComputeConfig,
+    Config,
+    LabelConfig,
+    ModelConfig,
+    PretrainConfig,
+    RayConfig,
+    SpectrogramConfig,
+    WindowsConfig,
+)
+
+__all__ = [
+    "ArchiveConfig",
+    "ClusterConfig",
+    "ComputeConfig",
+    "Config",
+    "LabelConfig",
+    "ModelConfig",
+    "PretrainConfig",
+    "RayConfig",
+    "SpectrogramConfig",
+    "WindowsConfig",
+    "cube_fingerprint",
+    "dump_config",
+    "hash_json",
+    "load_config",
+    "parse_config",
+    "run_fingerprint",
+    "run_name",
+]

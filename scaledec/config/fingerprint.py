@@ -1,0 +1,48 @@
+"""Fingerprints: a short hash over exactly the settings that change a result.
+
+Addresses, worker counts, credentials and shard sizes change no number and are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from scaledec.config.models import Config
+
+__all__ = ["CUBE_ALGORITHM", "RUN_ALGORITHM", "cube_fingerprint", "hash_json", "run_fingerprint", "run_name"]
+
+CUBE_ALGORITHM = 1
+"""Raised whenever the code computes other bytes for the same cube settings and samples."""
+RUN_ALGORITHM = 1
+"""Raised whenever the code trains another model from the same settings and windows."""
+
+
+def hash_json(value: Any) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cube_fingerprint(config: Config) -> str:
+    """Hash of what decides the bytes of a cube's shard, given its samples."""
+    return hash_json([CUBE_ALGORITHM, config.spectrogram.model_dump(mode="json")])
+
+
+def run_fingerprint(config: Config) -> str:
+    """Hash of what decides a run's model, clusters and labels, given a cube.
+
+    The archive's extent is left out on purpose: new days are labelled with the frozen model.
+    """
+    sections = [config.windows, config.model, config.pretrain, config.cluster]
+    return hash_json(
+        [RUN_ALGORITHM, cube_fingerprint(config), *(s.model_dump(mode="json") for s in sections)]
+    )
+
+
+def run_name(config: Config) -> str:
+    """The configured run name, or one made from the method, cluster count and fingerprint."""
+    if config.run is not None:
+        return config.run
+    return f"{config.cluster.method}-{config.cluster.n_clusters}-{run_fingerprint(config)[:8]}"

@@ -1,0 +1,287 @@
+"""The configuration as frozen pydantic models: every key, its unit, its default and its meaning.
+
+The docstring under a field is the comment that ``scaledec init`` writes above it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from scaledec.errors import ConfigError
+from scaledec.grid import SpectrogramGrid, WindowGrid
+
+__all__ = [
+    "ArchiveConfig",
+    "ClusterConfig",
+    "ComputeConfig",
+    "Config",
+    "DaskConfig",
+    "KaiserTaper",
+    "LabelConfig",
+    "ModelConfig",
+    "PretrainConfig",
+    "RayConfig",
+    "SpectrogramConfig",
+    "StorageOptions",
+    "Taper",
+    "TukeyTaper",
+    "WindowsConfig",
+]
+
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Band: TypeAlias = tuple[NonNegative, Positive]
+StorageOptions: TypeAlias = dict[str, Any]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are refused, values cannot be changed after loading."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class ArchiveConfig(Section):
+    """Where the miniSEED lies and which part of it to use."""
+
+    layout: Literal["sds", "files"] = "sds"
+    """How keys are named: sds (YEAR/NET/STA/CHA.D/...) or files (any naming, indexed once by header)."""
+    url: str
+    """A folder, s3://bucket/prefix, memory://... or any other fsspec URL."""
+    channels: Annotated[tuple[str, ...], Field(min_length=1)] = ("*.*.*.*",)
+    """Globs over NET.STA.LOC.CHA; a channel that matches any of them is used."""
+    start: dt.date | dt.datetime | None = None
+    """First instant wanted (UTC); null: from the archive's first day."""
+    end: dt.date | dt.datetime | None = None
+    """End of the time wanted (UTC, exclusive); null: to the archive's last day."""
+    storage_options: StorageOptions = {}
+    """Passed to fsspec, e.g. {anon: true, endpoint_url: ...}. Credentials belong in the environment."""
+
+
+class KaiserTaper(Section):
+    """A Kaiser taper of given beta."""
+
+    kaiser: NonNegative
+    """Beta: 0 is a boxcar, 5.7 is close to Hann."""
+
+
+class TukeyTaper(Section):
+    """A Tukey (cosine) taper."""
+
+    tukey: Fraction
+    """Fraction of the taper inside the cosine: 0 is a boxcar, 1 is Hann."""
+
+
+Taper: TypeAlias = Literal["hann", "hamming", "boxcar"] | KaiserTaper | TukeyTaper
+
+
+class SpectrogramConfig(Section):
+    """How samples become power on a grid of frames and frequencies."""
+
+    sampling_rate_hz: Positive = 100.0
+    """Rate of the samples that are transformed; faster channels are decimated to it, slower ones refused."""
+    segment_s: Positive = 86_400.0
+    """Length of the unit of work and of one shard of the cube; must divide a UTC day."""
+    window_s: Positive = 2.56
+    """Length of one frame (STFT column); a whole number of samples."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Fraction of a frame shared with the next one; rounded to whole samples."""
+    nfft: Count | None = None
+    """Points of the transform, zero-padded from the frame's samples; null: the frame's samples."""
+    band_hz: Band | None = None
+    """Frequencies to store, both ends included; null: all from 0 to half the sampling rate."""
+    taper: Taper = "hann"
+    """hann, hamming, boxcar, {kaiser: beta} or {tukey: fraction}."""
+    detrend: Literal["none", "constant", "linear"] = "constant"
+    """What is removed from each unbroken piece of a segment before anything else."""
+    bandpass_hz: Band | None = None
+    """Zero-phase band-pass in the time domain; null: none (band_hz selects frequencies at no cost)."""
+    scale: Literal["db", "linear"] = "db"
+    """db: 10 log10 of counts^2/Hz; linear: counts^2/Hz."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """How power is stored; float16 needs scale db."""
+
+
+class WindowsConfig(Section):
+    """The pieces of the cube that a network sees."""
+
+    mode: Literal["continuous"] = "continuous"
+    """continuous: windows follow one another at a stride."""
+    length_s: Positive = 81.92
+    """Length of a window; rounded to whole frames."""
+    stride_s: Positive | None = None
+    """From one window's start to the next; null: the length (windows side by side)."""
+    min_coverage: Fraction = 1.0
+    """Least share of real samples behind a window; below it the window is left unlabelled."""
+
+
+class ModelConfig(Section):
+    """The autoencoder and what is done to a window before it."""
+
+    preset: Literal["jenkins2021"] | None = None
+    """A published network as it was; it sets widths, activations and initialisation. null: as below."""
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (8, 16, 32, 64, 128)
+    """Channels of the convolutions, one stride-2 layer each."""
+    latent: Count = 9
+    """Dimensions of the embedding."""
+    normalise: Literal["whiten", "zscore", "max", "l2"] = "whiten"
+    """whiten: dB, centred and scaled per frequency over the training set; zscore: dB, per window;
+    max and l2: linear power of a window divided by its maximum or its Euclidean norm."""
+
+
+class PretrainConfig(Section):
+    """The training set and the autoencoder's training on it."""
+
+    windows: Count = 50_000
+    """Windows sampled from the whole cube, equally over channels."""
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of windows held out, whole segments of whole stations at a time."""
+    epochs: Count = 100
+    """At most this many passes over the training windows."""
+    batch: Count = 64
+    """Windows of one optimiser step, over all workers together."""
+    learning_rate: Positive = 1e-3
+    """Of Adam."""
+    patience: Count = 10
+    """Stop after this many epochs without a lower validation loss."""
+    seed: int = 0
+    """Of sampling, splitting, initial weights and shuffling."""
+
+
+class ClusterConfig(Section):
+    """Clustering of the embeddings."""
+
+    method: Literal["dec", "idec", "kmeans", "gmm"] = "idec"
+    """idec keeps the decoder and its loss, dec drops them; kmeans and gmm stop at the initialisation."""
+    n_clusters: Annotated[int, Field(ge=2)] = 8
+    """Number of clusters."""
+    init: Literal["kmeans", "gmm"] = "gmm"
+    """How the first centroids are found (gmm: full covariance)."""
+    restarts: Count = 20
+    """Random starts of the initialisation; the best is kept."""
+    gamma: NonNegative = 0.1
+    """Weight of the clustering loss beside the reconstruction loss (idec)."""
+    alpha: Positive = 1.0
+    """Degrees of freedom of Student's t in the soft assignment."""
+    loss: Literal["scaled", "raw"] = "scaled"
+    """scaled: MSE / Var(x) + gamma KL / log K, so that gamma means the same on any data;
+    raw: MSE + gamma KL as published."""
+    epochs: Count = 100
+    """At most this many passes."""
+    batch: Count = 256
+    """Windows of one optimiser step, over all workers together."""
+    learning_rate: Positive = 1e-4
+    """Of Adam."""
+    updates_per_epoch: Count = 2
+    """Refreshes of the target distribution in one pass."""
+    tolerance: NonNegative = 0.003
+    """Stop when a smaller share of windows changed its label between two refreshes."""
+    seed: int = 0
+    """Of initialisation and shuffling."""
+
+
+class LabelConfig(Section):
+    """Labelling of the whole archive."""
+
+    embedding: bool = True
+    """Store each window's embedding beside its label."""
+    segments_per_shard: Count = 32
+    """Segments of one channel in one shard of the label store: the unit of labelling work."""
+    batch: Count = 256
+    """Windows encoded at once; more than 256 loses speed on a CPU."""
+
+
+class DaskConfig(Section):
+    """Where cube tasks run."""
+
+    address: str | None = None
+    """Scheduler address, e.g. tcp://host:8786; null: workers on this machine."""
+    workers: Count | Literal["auto"] = "auto"
+    """Worker processes when none are given by an address; auto: one a core."""
+    memory_limit: str = "auto"
+    """Memory of one worker, e.g. 2GiB; auto: an equal share."""
+    on_ray: bool = False
+    """Place Dask's workers on the Ray cluster instead of on this machine."""
+
+
+class RayConfig(Section):
+    """Where training and labelling run."""
+
+    address: str | None = None
+    """Ray cluster to join (auto, host:port or ray://host:port); null: a session on this machine."""
+    train_workers: Count = 1
+    """Processes that train together."""
+    threads_per_worker: Count | Literal["auto"] = "auto"
+    """Cores of one training worker; auto: all of this machine's, shared by its workers."""
+    label_actors: Count | Literal["auto"] = "auto"
+    """Processes that label; auto: one a core (or one a GPU)."""
+    gpu: bool | Literal["auto"] = "auto"
+    """Use GPUs; auto: where there are any."""
+
+
+class ComputeConfig(Section):
+    """Where the work is done; nothing here changes a result."""
+
+    engine: Literal["distributed", "serial"] = "distributed"
+    """distributed: Dask for the cube, Ray for training and labels; serial: all in this process."""
+    dask: DaskConfig = DaskConfig()
+    """Where cube tasks run."""
+    ray: RayConfig = RayConfig()
+    """Where training and labelling run."""
+
+
+class Config(Section):
+    """Everything one run needs."""
+
+    root: str
+    """Where everything scaledec writes goes: a folder or any fsspec URL."""
+    storage_options: StorageOptions = {}
+    """Passed to fsspec for root. Credentials belong in the environment."""
+    run: str | None = None
+    """Name of the trained model and its labels; null: made from the settings that decide them."""
+    archive: ArchiveConfig
+    spectrogram: SpectrogramConfig = SpectrogramConfig()
+    windows: WindowsConfig = WindowsConfig()
+    model: ModelConfig = ModelConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    label: LabelConfig = LabelConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+    @model_validator(mode="after")
+    def _check_across_sections(self) -> Config:
+        if self.spectrogram.dtype == "float16" and self.spectrogram.scale == "linear":
+            raise ConfigError(
+                "spectrogram.dtype is float16 with scale linear: power in counts^2/Hz overflows float16 "
+                "(65504); use scale: db, or dtype: float32"
+            )
+        # Building the grids runs their own checks (whole hops, band inside Nyquist, window inside segment).
+        _ = self.window_grid
+        return self
+
+    @property
+    def spectrogram_grid(self) -> SpectrogramGrid:
+        """The grid of samples, frames and frequencies that ``spectrogram`` describes."""
+        s = self.spectrogram
+        return SpectrogramGrid.from_lengths(
+            sampling_rate_hz=s.sampling_rate_hz,
+            segment_s=s.segment_s,
+            window_s=s.window_s,
+            overlap=s.overlap,
+            nfft=s.nfft,
+            band_hz=s.band_hz,
+        )
+
+    @property
+    def window_grid(self) -> WindowGrid:
+        """Where windows lie on the frames of a segment."""
+        w = self.windows
+        return WindowGrid.from_lengths(
+            self.spectrogram_grid, length_s=w.length_s, stride_s=w.stride_s, min_coverage=w.min_coverage
+        )

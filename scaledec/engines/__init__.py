@@ -1,0 +1,24 @@
+"""Engines turn tasks into results; each is one module, the only one that imports its library.
+
+An engine knows nothing of seismology: it takes a function and tasks, and yields results in the
+order of completion, with a bounded number in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+__all__ = ["Engine"]
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
+
+
+class Engine(AbstractContextManager["Engine"], Protocol):
+    """Runs a function over tasks; entered before use, left (and its workers stopped) after."""
+
+    def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
+        """Yield one result a task, in completion order; raise what stops the whole run."""
+        ...

@@ -1,0 +1,222 @@
+"""Integer geometry: how a segment divides into samples, frames, frequencies and windows.
+
+All checks that need more than one number live here, so a bad combination is refused before any
+work, whichever way the numbers came.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.errors import ConfigError
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND
+
+__all__ = ["SpectrogramGrid", "WindowGrid"]
+
+_DAY_S = 86_400
+# Relative distance from a whole number below which a product such as 2.56 s x 100 Hz is taken as whole.
+_WHOLE = 1e-9
+
+
+def _whole(value: float) -> int | None:
+    """The integer that ``value`` is up to rounding error, or ``None``."""
+    nearest = round(value)
+    return nearest if abs(value - nearest) <= _WHOLE * max(1.0, abs(value)) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrogramGrid:
+    """Samples, frames and frequencies of one segment.
+
+    Frame ``m`` covers samples ``[m * hop, m * hop + nperseg)`` counted from the segment's start; the
+    last frames of a segment reach ``tail_samples`` into the next one.
+    """
+
+    sampling_rate_hz: float
+    samples_per_segment: int
+    nperseg: int
+    """Samples of one frame."""
+    hop: int
+    """Samples from one frame's start to the next."""
+    nfft: int
+    first_bin: int
+    """First stored bin of the one-sided transform."""
+    stop_bin: int
+    """End of the stored bins, exclusive."""
+
+    @classmethod
+    def from_lengths(
+        cls,
+        *,
+        sampling_rate_hz: float,
+        segment_s: float,
+        window_s: float,
+        overlap: float,
+        nfft: int | None = None,
+        band_hz: tuple[float, float] | None = None,
+    ) -> SpectrogramGrid:
+        """Build from lengths in seconds, refusing what does not fit with the nearest thing that does.
+
+        Raises
+        ------
+        ConfigError
+            If the segment does not divide a UTC day or is no whole number of samples or hops, a frame
+            is no whole number of samples, ``nfft`` is shorter than a frame, or the band is empty.
+        """
+        samples = _whole(segment_s * sampling_rate_hz)
+        if _whole(segment_s) is None or _DAY_S % round(segment_s) or samples is None:
+            raise ConfigError(
+                f"spectrogram.segment_s is {segment_s:g}; expected whole seconds that divide a UTC day "
+                f"(86400, 43200, 21600, 7200, 3600, ...) and hold a whole number of samples at "
+                f"{sampling_rate_hz:g} Hz"
+            )
+        nperseg = _whole(window_s * sampling_rate_hz)
+        if nperseg is None or nperseg < 2:
+            nearest = max(2, round(window_s * sampling_rate_hz))
+            raise ConfigError(
+                f"spectrogram.window_s is {window_s:g}: {window_s * sampling_rate_hz:g} samples at "
+                f"{sampling_rate_hz:g} Hz; expected a whole number of at least 2: "
+                f"use {nearest / sampling_rate_hz:.10g}"
+            )
+        hop = nperseg - round(overlap * nperseg)
+        _check_hop(samples, nperseg, hop, overlap)
+        if nfft is not None and nfft < nperseg:
+            raise ConfigError(f"spectrogram.nfft is {nfft}, shorter than a frame of {nperseg} samples")
+        nfft = nperseg if nfft is None else nfft
+        first_bin, stop_bin = _stored_bins(sampling_rate_hz, nfft, band_hz)
+        return cls(sampling_rate_hz, samples, nperseg, hop, nfft, first_bin, stop_bin)
+
+    @property
+    def segment_ns(self) -> int:
+        """Length of a segment in nanoseconds."""
+        return round(self.samples_per_segment / self.sampling_rate_hz) * NANOSECONDS_PER_SECOND
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that start in a segment."""
+        return self.samples_per_segment // self.hop
+
+    @property
+    def n_frequencies(self) -> int:
+        """Frequencies that are stored."""
+        return self.stop_bin - self.first_bin
+
+    @property
+    def tail_samples(self) -> int:
+        """Samples of the next segment that the last frames use."""
+        return max(0, self.nperseg - self.hop)
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one frame's start to the next."""
+        return self.hop / self.sampling_rate_hz
+
+    @property
+    def frame_s(self) -> npt.NDArray[np.float64]:
+        """Start of each frame, seconds after the segment's start, shape (frame,)."""
+        return np.arange(self.n_frames) * self.hop / self.sampling_rate_hz
+
+    @property
+    def frequency_hz(self) -> npt.NDArray[np.float64]:
+        """Stored frequencies in Hz, shape (frequency,)."""
+        return np.arange(self.first_bin, self.stop_bin) * self.sampling_rate_hz / self.nfft
+
+
+@dataclass(frozen=True, slots=True)
+class WindowGrid:
+    """Windows that start in a segment: window ``w`` covers frames ``[w * stride, w * stride + length)``.
+
+    The last windows may reach into the next segment's frames, so nothing is lost at midnight.
+    """
+
+    n_frames: int
+    """Frames of one segment."""
+    length: int
+    """Frames of one window."""
+    stride: int
+    """Frames from one window's start to the next."""
+    hop_s: float
+    min_coverage: float
+
+    @classmethod
+    def from_lengths(
+        cls, grid: SpectrogramGrid, *, length_s: float, stride_s: float | None, min_coverage: float
+    ) -> WindowGrid:
+        """Build from lengths in seconds, rounded to whole frames.
+
+        Raises
+        ------
+        ConfigError
+            If a window is shorter than two frames or longer than a segment, or the stride rounds to nothing.
+        """
+        length = round(length_s / grid.hop_s)
+        stride = length if stride_s is None else round(stride_s / grid.hop_s)
+        if not 2 <= length <= grid.n_frames:
+            raise ConfigError(
+                f"windows.length_s is {length_s:g}: {length} frames of {grid.hop_s:g} s; expected from "
+                f"{2 * grid.hop_s:g} s (two frames) to {grid.n_frames * grid.hop_s:g} s (one segment)"
+            )
+        if stride < 1:
+            raise ConfigError(
+                f"windows.stride_s is {stride_s:g}, less than half a frame step; expected at least {grid.hop_s:g}"
+            )
+        return cls(grid.n_frames, length, stride, grid.hop_s, min_coverage)
+
+    @property
+    def n_windows(self) -> int:
+        """Windows that start in one segment."""
+        return math.ceil(self.n_frames / self.stride)
+
+    @property
+    def head_frames(self) -> int:
+        """Frames of the next segment that the last window uses."""
+        return max(0, (self.n_windows - 1) * self.stride + self.length - self.n_frames)
+
+    @property
+    def window_s(self) -> npt.NDArray[np.float64]:
+        """Start of each window, seconds after the segment's start, shape (window,)."""
+        return np.arange(self.n_windows) * self.stride * self.hop_s
+
+    @property
+    def length_s(self) -> float:
+        """Length of a window in seconds: its frames times the hop."""
+        return self.length * self.hop_s
+
+
+def _check_hop(samples: int, nperseg: int, hop: int, overlap: float) -> None:
+    if hop < 1:
+        raise ConfigError(
+            f"spectrogram.overlap is {overlap:g}: frames of {nperseg} samples would not advance"
+        )
+    if samples % hop == 0:
+        return
+    nearest = min((d for d in range(1, nperseg + 1) if samples % d == 0), key=lambda d: abs(d - hop))
+    raise ConfigError(
+        f"spectrogram.overlap is {overlap:g}: a hop of {hop} samples, and a segment of {samples} samples is no "
+        f"whole number of hops; the nearest hop that fits is {nearest}: use overlap: {1 - nearest / nperseg:.10g}"
+    )
+
+
+def _stored_bins(sampling_rate_hz: float, nfft: int, band_hz: tuple[float, float] | None) -> tuple[int, int]:
+    n_bins = nfft // 2 + 1
+    if band_hz is None:
+        return 0, n_bins
+    low, high = band_hz
+    step = sampling_rate_hz / nfft
+    first = math.ceil(low / step - _WHOLE)
+    stop = min(n_bins, math.floor(high / step + _WHOLE) + 1)
+    if low >= high or stop - first < 2:
+        raise ConfigError(
+            f"spectrogram.band_hz is [{low:g}, {high:g}], which holds {max(0, stop - first)} frequencies at steps of "
+            f"{step:g} Hz; expected low < high <= {sampling_rate_hz / 2:g} Hz (half the sampling rate) and at least 2"
+        )
+    if high > sampling_rate_hz / 2 * (1 + _WHOLE):
+        raise ConfigError(
+            f"spectrogram.band_hz ends at {high:g} Hz, above half the sampling rate ({sampling_rate_hz / 2:g} Hz); "
+            "raise sampling_rate_hz or lower the band"
+        )
+    return first, stop
