@@ -118,12 +118,14 @@ class SpectrogramGrid:
     @property
     def frame_s(self) -> npt.NDArray[np.float64]:
         """Start of each frame, seconds after the segment's start, shape (frame,)."""
-        return np.arange(self.n_frames) * self.hop / self.sampling_rate_hz
+        return np.arange(self.n_frames, dtype=np.float64) * (self.hop / self.sampling_rate_hz)
 
     @property
     def frequency_hz(self) -> npt.NDArray[np.float64]:
         """Stored frequencies in Hz, shape (frequency,)."""
-        return np.arange(self.first_bin, self.stop_bin) * self.sampling_rate_hz / self.nfft
+        return np.arange(self.first_bin, self.stop_bin, dtype=np.float64) * (
+            self.sampling_rate_hz / self.nfft
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class WindowGrid:
             )
         if stride < 1:
             raise ConfigError(
-                f"windows.stride_s is {stride_s:g}, less than half a frame step; expected at least {grid.hop_s:g}"
+                f"windows.stride_s is {stride_s:g}, under half a frame step; expected at least {grid.hop_s:g}"
             )
         return cls(grid.n_frames, length, stride, grid.hop_s, min_coverage)
 
@@ -179,7 +181,7 @@ class WindowGrid:
     @property
     def window_s(self) -> npt.NDArray[np.float64]:
         """Start of each window, seconds after the segment's start, shape (window,)."""
-        return np.arange(self.n_windows) * self.stride * self.hop_s
+        return np.arange(self.n_windows, dtype=np.float64) * (self.stride * self.hop_s)
 
     @property
     def length_s(self) -> float:
@@ -196,8 +198,9 @@ def _check_hop(samples: int, nperseg: int, hop: int, overlap: float) -> None:
         return
     nearest = min((d for d in range(1, nperseg + 1) if samples % d == 0), key=lambda d: abs(d - hop))
     raise ConfigError(
-        f"spectrogram.overlap is {overlap:g}: a hop of {hop} samples, and a segment of {samples} samples is no "
-        f"whole number of hops; the nearest hop that fits is {nearest}: use overlap: {1 - nearest / nperseg:.10g}"
+        f"spectrogram.overlap is {overlap:g}: a hop of {hop} samples, and a segment of {samples} samples "
+        f"is no whole number of hops; the nearest hop that fits is {nearest}: "
+        f"use overlap: {1 - nearest / nperseg:.10g}"
     )
 
 
@@ -211,12 +214,13 @@ def _stored_bins(sampling_rate_hz: float, nfft: int, band_hz: tuple[float, float
     stop = min(n_bins, math.floor(high / step + _WHOLE) + 1)
     if low >= high or stop - first < 2:
         raise ConfigError(
-            f"spectrogram.band_hz is [{low:g}, {high:g}], which holds {max(0, stop - first)} frequencies at steps of "
-            f"{step:g} Hz; expected low < high <= {sampling_rate_hz / 2:g} Hz (half the sampling rate) and at least 2"
+            f"spectrogram.band_hz is [{low:g}, {high:g}], which holds {max(0, stop - first)} frequencies at "
+            f"steps of {step:g} Hz; expected low < high <= {sampling_rate_hz / 2:g} Hz (half the sampling rate) "
+            "and at least 2"
         )
     if high > sampling_rate_hz / 2 * (1 + _WHOLE):
         raise ConfigError(
-            f"spectrogram.band_hz ends at {high:g} Hz, above half the sampling rate ({sampling_rate_hz / 2:g} Hz); "
-            "raise sampling_rate_hz or lower the band"
+            f"spectrogram.band_hz ends at {high:g} Hz, above half the sampling rate "
+            f"({sampling_rate_hz / 2:g} Hz); raise sampling_rate_hz or lower the band"
         )
     return first, stop

@@ -27,10 +27,11 @@ __all__ = [
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
 
-JsonValue: TypeAlias = "str | int | float | bool | None | Sequence[JsonValue] | Mapping[str, JsonValue]"
+JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
 Status: TypeAlias = Literal["done", "empty", "failed"]
-"""``done``: written. ``empty``: the archive holds no sample for it, nothing is stored. ``failed``: quarantined."""
+"""``done``: written. ``empty``: the archive holds no sample of it, nothing is stored.
+``failed``: something it needed could not be used; listed with the reason, tried again by the next run."""
 
 
 def parse_time(text: str | dt.date | dt.datetime) -> int:

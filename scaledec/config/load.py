@@ -30,7 +30,8 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     Raises
     ------
     ConfigError
-        If the file cannot be read, a key is unknown (the nearest known one is named), or a value does not fit.
+        If the file cannot be read, a key is unknown (the nearest known one is named), or a value
+        does not fit.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
