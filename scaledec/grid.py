@@ -118,14 +118,13 @@ class SpectrogramGrid:
     @property
     def frame_s(self) -> npt.NDArray[np.float64]:
         """Start of each frame, seconds after the segment's start, shape (frame,)."""
-        return np.arange(self.n_frames, dtype=np.float64) * (self.hop / self.sampling_rate_hz)
+        return np.divide(np.arange(self.n_frames) * self.hop, self.sampling_rate_hz, dtype=np.float64)
 
     @property
     def frequency_hz(self) -> npt.NDArray[np.float64]:
         """Stored frequencies in Hz, shape (frequency,)."""
-        return np.arange(self.first_bin, self.stop_bin, dtype=np.float64) * (
-            self.sampling_rate_hz / self.nfft
-        )
+        bins = np.arange(self.first_bin, self.stop_bin, dtype=np.float64)
+        return bins * self.sampling_rate_hz / self.nfft
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +214,8 @@ def _stored_bins(sampling_rate_hz: float, nfft: int, band_hz: tuple[float, float
     if low >= high or stop - first < 2:
         raise ConfigError(
             f"spectrogram.band_hz is [{low:g}, {high:g}], which holds {max(0, stop - first)} frequencies at "
-            f"steps of {step:g} Hz; expected low < high <= {sampling_rate_hz / 2:g} Hz (half the sampling rate) "
-            "and at least 2"
+            f"steps of {step:g} Hz; expected at least 2 and low < high <= {sampling_rate_hz / 2:g} Hz "
+            "(half the sampling rate)"
         )
     if high > sampling_rate_hz / 2 * (1 + _WHOLE):
         raise ConfigError(

@@ -83,11 +83,18 @@ def _assign(data: dict[str, Any], override: str) -> None:
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:
+    told: set[str] = set()
     for problem in error.errors():
         where = [str(part) for part in problem["loc"]]
         name = ".".join(where) or "the configuration"
         cause = problem.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigError):
+        if where[:2] == ["spectrogram", "taper"]:
+            # A union reports every branch it tried; one sentence tells them all.
+            name = "spectrogram.taper"
+            if name not in told:
+                yield f"{name} is none of hann, hamming, boxcar, {{kaiser: beta}}, {{tukey: 0..1}}"
+            told.add(name)
+        elif isinstance(cause, ConfigError):
             yield str(cause)
         elif problem["type"] == "extra_forbidden":
             yield f"unknown key {name!r}{_nearest(where)}"
