@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ def test_the_written_template_loads_to_the_defaults() -> None:
 
 def test_the_template_explains_every_key() -> None:
     lines = config_template().splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         if line.strip() and not line.lstrip().startswith("#"):
             assert above.lstrip().startswith("#") or above.rstrip().endswith(":"), (
                 f"no comment above {line!r}"
@@ -72,9 +74,8 @@ def test_an_override_sets_a_nested_key() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_with_what_to_do(override: str, expected: str) -> None:
-    with pytest.raises(ConfigError, match=".*") as caught:
+    with pytest.raises(ConfigError, match=re.escape(expected)):
         config(override)
-    assert expected in str(caught.value)
 
 
 def test_an_overlap_with_the_proposed_value_is_accepted() -> None:
