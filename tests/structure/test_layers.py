@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("vocabulary",),
     ("location", "grid", "progress"),
+    ("places",),
     ("config",),
     ("numerics",),
     ("archive", "store", "ledger"),

@@ -1,0 +1,81 @@
+"""Where each product lies below the root: the names on disk, said once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scaledec.errors import ConfigError
+from scaledec.location import Location
+
+__all__ = ["Places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places below one root.
+
+    Examples
+    --------
+    >>> str(Places.at("s3://bucket/project").labels("idec-8"))
+    's3://bucket/project/labels/idec-8.zarr'
+    """
+
+    root: Location
+
+    @classmethod
+    def at(cls, root: str, storage_options: Mapping[str, Any] | None = None) -> Places:
+        """The places below the root of this URL."""
+        return cls(Location(root, storage_options or {}))
+
+    @property
+    def cube(self) -> Location:
+        """Spectrograms of all channels and segments."""
+        return self.root.child("cube.zarr")
+
+    @property
+    def runs(self) -> Location:
+        """One folder a run."""
+        return self.root.child("runs")
+
+    @property
+    def all_labels(self) -> Location:
+        """One label store a run."""
+        return self.root.child("labels")
+
+    @property
+    def index(self) -> Location:
+        """What was learned of an archive's objects from their headers."""
+        return self.root.child("_scaledec", "index")
+
+    @property
+    def records(self) -> Location:
+        """One record a command that wrote: configuration, versions, host, outcome."""
+        return self.root.child("_scaledec", "records")
+
+    def run(self, name: str) -> Location:
+        """Everything of one run but its labels."""
+        return self.runs.child(_checked(name))
+
+    def training_set(self, name: str) -> Location:
+        """The windows a run was trained on."""
+        return self.run(name).child("training.zarr")
+
+    def labels(self, name: str) -> Location:
+        """The label store of one run."""
+        return self.all_labels.child(f"{_checked(name)}.zarr")
+
+    def ledger(self, product: str) -> Location:
+        """The ledger of one product: ``cube`` or ``labels/RUN``."""
+        return self.root.child("_scaledec", "ledger", product)
+
+    def label_ledger(self, name: str) -> Location:
+        """The ledger of the labels of one run."""
+        return self.ledger(f"labels/{_checked(name)}")
+
+
+def _checked(name: str) -> str:
+    if not name or name.startswith(".") or "/" in name or "\\" in name:
+        raise ConfigError(f"run is named {name!r}; expected a plain name without slashes, e.g. spring-2020")
+    return name
