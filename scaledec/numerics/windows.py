@@ -1,0 +1,119 @@
+"""Cutting windows from the frames of a segment, and judging which of them may be used.
+
+Window ``w`` covers frames ``[w * stride, w * stride + length)``. The last windows of a segment reach
+into the next one: the caller hands in the frames of the segment followed by the next one's first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["cut_windows", "finite_windows", "usable_windows", "window_coverage"]
+
+_FLOAT16_INFINITY_SHIFTED = 0x7C00 << 1
+
+
+def cut_windows(frames: npt.NDArray[Any], *, length: int, stride: int, n_windows: int) -> npt.NDArray[Any]:
+    """Windows of consecutive frames as a read-only view: nothing is copied.
+
+    Parameters
+    ----------
+    frames
+        Shape (frame, ...), at least ``(n_windows - 1) * stride + length`` frames.
+    length, stride
+        Frames of a window, and from one window's start to the next.
+    n_windows
+        Windows wanted, counted from frame 0.
+
+    Returns
+    -------
+    ndarray
+        Shape (window, length, ...).
+
+    Raises
+    ------
+    ValueError
+        If there are too few frames.
+
+    Examples
+    --------
+    >>> cut_windows(np.arange(7), length=3, stride=2, n_windows=3)
+    array([[0, 1, 2],
+           [2, 3, 4],
+           [4, 5, 6]])
+    """
+    needed = _frames_needed(length, stride, n_windows)
+    if frames.shape[0] < needed:
+        raise ValueError(
+            f"{frames.shape[0]} frames hold fewer than {n_windows} windows of {length} frames at a stride of "
+            f"{stride}; expected {needed}: give the first frames of the next segment too"
+        )
+    rolling = np.lib.stride_tricks.sliding_window_view(frames[:needed], length, axis=0)
+    return np.moveaxis(rolling[::stride], -1, 1)
+
+
+def window_coverage(
+    coverage: npt.NDArray[np.uint8], *, length: int, stride: int, n_windows: int
+) -> npt.NDArray[np.float64]:
+    """Share of real samples behind each window: the mean over its frames, exactly 1 if all are complete.
+
+    Parameters
+    ----------
+    coverage
+        Percent of real samples behind each frame, shape (frame,).
+
+    Returns
+    -------
+    ndarray
+        From 0 to 1, shape (window,).
+    """
+    return _window_sums(coverage, length, stride, n_windows) / (100 * length)
+
+
+def finite_windows(
+    frames: npt.NDArray[Any], *, length: int, stride: int, n_windows: int
+) -> npt.NDArray[np.bool_]:
+    """Whether every value of a window is finite, shape (window,); each frame is looked at once."""
+    broken = ~_finite_frames(frames)
+    return np.equal(_window_sums(broken, length, stride, n_windows), 0)
+
+
+def usable_windows(
+    coverage: npt.NDArray[np.uint8], *, length: int, stride: int, n_windows: int, min_coverage: float
+) -> npt.NDArray[np.bool_]:
+    """Whether coverage allows a window: enough real samples in all, and no frame without any.
+
+    A frame without a real sample has no power, so no window that holds one can be used, however low
+    ``min_coverage`` is.
+    """
+    share = window_coverage(coverage, length=length, stride=stride, n_windows=n_windows)
+    silent = _window_sums(coverage == 0, length, stride, n_windows)
+    return np.logical_and(share >= min_coverage, silent == 0)
+
+
+def _finite_frames(frames: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    rest = tuple(range(1, frames.ndim))
+    if frames.dtype == np.float16:
+        # Without its sign bit, a float16 orders like an unsigned integer with infinity and NaN on top;
+        # comparing integers is five times as fast as np.isfinite on float16.
+        return np.less(np.left_shift(frames.view(np.uint16), 1).max(axis=rest), _FLOAT16_INFINITY_SHIFTED)
+    return np.asarray(np.isfinite(frames).all(axis=rest))
+
+
+def _frames_needed(length: int, stride: int, n_windows: int) -> int:
+    return (n_windows - 1) * stride + length if n_windows else 0
+
+
+def _window_sums(values: npt.NDArray[Any], length: int, stride: int, n_windows: int) -> npt.NDArray[np.int64]:
+    """Sum over each window's frames; integers, so that running sums lose nothing."""
+    needed = _frames_needed(length, stride, n_windows)
+    if values.shape[0] < needed:
+        raise ValueError(
+            f"{values.shape[0]} frames; expected at least {needed} for {n_windows} windows of {length} frames"
+        )
+    running = np.concatenate([[0], np.cumsum(values[:needed], dtype=np.int64)])
+    starts = np.arange(n_windows) * stride
+    return np.asarray(running[starts + length] - running[starts])
