@@ -78,7 +78,7 @@ def finite_windows(
 ) -> npt.NDArray[np.bool_]:
     """Whether every value of a window is finite, shape (window,); each frame is looked at once."""
     broken = ~_finite_frames(frames)
-    return np.equal(_window_sums(broken, length, stride, n_windows), 0)
+    return np.asarray(_window_sums(broken, length, stride, n_windows) == 0)
 
 
 def usable_windows(
@@ -91,7 +91,7 @@ def usable_windows(
     """
     share = window_coverage(coverage, length=length, stride=stride, n_windows=n_windows)
     silent = _window_sums(coverage == 0, length, stride, n_windows)
-    return np.logical_and(share >= min_coverage, silent == 0)
+    return np.asarray((share >= min_coverage) & (silent == 0))
 
 
 def _finite_frames(frames: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -99,7 +99,8 @@ def _finite_frames(frames: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     if frames.dtype == np.float16:
         # Without its sign bit, a float16 orders like an unsigned integer with infinity and NaN on top;
         # comparing integers is five times as fast as np.isfinite on float16.
-        return np.less(np.left_shift(frames.view(np.uint16), 1).max(axis=rest), _FLOAT16_INFINITY_SHIFTED)
+        shifted = np.left_shift(frames.view(np.uint16), 1)
+        return np.asarray(shifted.max(axis=rest) < _FLOAT16_INFINITY_SHIFTED)
     return np.asarray(np.isfinite(frames).all(axis=rest))
 
 
