@@ -1,1 +1,5 @@
+"""The command line: thin verbs over :mod:`scaledec.api`."""
 
+from scaledec.cli.main import main
+
+__all__ = ["main"]

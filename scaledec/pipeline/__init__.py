@@ -1,0 +1,1 @@
+"""The stages one after another: what is done is skipped, what is left is handed to an engine."""
