@@ -1,1 +1,1 @@
-
+"""Deep embedded clustering as functions of arrays."""

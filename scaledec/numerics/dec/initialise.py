@@ -1,0 +1,158 @@
+"""First centroids: k-means and full-covariance Gaussian mixtures with restarts, in float64.
+
+Every restart has its own seed and is a function of data and seed alone, so that restarts may be
+computed anywhere, in any order, and the best one is the same.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
+
+__all__ = [
+    "GaussianFit",
+    "KMeansFit",
+    "best_gaussian",
+    "best_kmeans",
+    "fit_gaussian",
+    "fit_kmeans",
+    "gaussian_log_posterior",
+    "restart_seeds",
+]
+
+Float64Array: TypeAlias = npt.NDArray[np.float64]
+
+REGULARISATION = 1e-4
+"""Added to each variance, as a share of the data's: components no narrower than 1 % of the data's width,
+so that a handful of equal windows cannot buy unbounded likelihood."""
+GAUSSIAN_STARTS = ("kmeans", "k-means++", "random_from_data")
+"""Starts of the mixture, in turn: k-means finds good optima, the others different ones."""
+MAX_ITERATIONS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class KMeansFit:
+    """One k-means solution."""
+
+    centroids: Float64Array
+    """(K, D)."""
+    inertia: float
+    """Sum of squared distances to the nearest centroid."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianFit:
+    """One Gaussian mixture with full covariances."""
+
+    weights: Float64Array
+    """(K,), summing to one."""
+    means: Float64Array
+    """(K, D)."""
+    covariances: Float64Array
+    """(K, D, D)."""
+    lower_bound: float
+    """Mean log-likelihood of a window, in nats, of the standardised data the mixture was fitted to."""
+    degenerate: bool
+    """Whether a component rests on fewer than D + 1 windows, too few for a covariance."""
+    seed: int
+
+
+def restart_seeds(seed: int, restarts: int) -> tuple[int, ...]:
+    """Independent 32-bit seeds, one a restart; more restarts keep the first ones."""
+    return tuple(int(s) for s in np.random.SeedSequence(seed).generate_state(restarts))
+
+
+def fit_kmeans(z: npt.ArrayLike, n_clusters: int, seed: int) -> KMeansFit:
+    """One k-means++ start of Lloyd's k-means on embeddings (N, D).
+
+    One thread: with several, the order of sums, and with it the last bits of a centroid, would vary.
+    """
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = KMeans(n_clusters, init="k-means++", n_init=1, max_iter=MAX_ITERATIONS, random_state=seed)
+        model.fit(np.asarray(z, dtype=np.float64))
+    return KMeansFit(model.cluster_centers_, float(model.inertia_), seed)
+
+
+def fit_gaussian(z: npt.ArrayLike, n_clusters: int, seed: int, *, start: str = "kmeans") -> GaussianFit:
+    """One start of expectation-maximisation of a full-covariance mixture on embeddings (N, D).
+
+    The data are standardised per dimension first and the solution is scaled back, so that the
+    regularisation is a share of each dimension's own variance.
+
+    Parameters
+    ----------
+    z
+        Embeddings (N, D), finite, at least ``n_clusters`` distinct.
+    n_clusters
+        Number of components K.
+    seed
+        Of this start.
+    start
+        One of :data:`GAUSSIAN_STARTS`.
+    """
+    data = np.asarray(z, dtype=np.float64)
+    centre, width = data.mean(axis=0), data.std(axis=0)
+    width = np.where(width > 0.0, width, 1.0)  # a dead dimension stays where it is
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # Not having converged within the iterations costs a little likelihood; the best restart wins anyway.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = GaussianMixture(
+            n_clusters,
+            covariance_type="full",
+            reg_covar=REGULARISATION,
+            max_iter=MAX_ITERATIONS,
+            n_init=1,
+            init_params=start,
+            random_state=seed,
+        )
+        model.fit((data - centre) / width)
+    smallest = float(model.weights_.min()) * len(data)
+    return GaussianFit(
+        weights=model.weights_,
+        means=model.means_ * width + centre,
+        covariances=model.covariances_ * np.outer(width, width),
+        lower_bound=float(model.lower_bound_),
+        degenerate=smallest < data.shape[1] + 1,
+        seed=seed,
+    )
+
+
+def best_kmeans(z: npt.ArrayLike, n_clusters: int, *, restarts: int, seed: int) -> KMeansFit:
+    """The restart of lowest inertia; the first one of equals."""
+    fits = [fit_kmeans(z, n_clusters, s) for s in restart_seeds(seed, restarts)]
+    return min(fits, key=lambda fit: fit.inertia)
+
+
+def best_gaussian(z: npt.ArrayLike, n_clusters: int, *, restarts: int, seed: int) -> GaussianFit:
+    """The restart of highest lower bound among those without degenerate components (if there are any)."""
+    fits: Sequence[GaussianFit] = [
+        fit_gaussian(z, n_clusters, s, start=GAUSSIAN_STARTS[i % len(GAUSSIAN_STARTS)])
+        for i, s in enumerate(restart_seeds(seed, restarts))
+    ]
+    return max(fits, key=lambda fit: (not fit.degenerate, fit.lower_bound))
+
+
+def gaussian_log_posterior(
+    z: npt.ArrayLike, weights: Float64Array, means: Float64Array, covariances: Float64Array
+) -> Float64Array:
+    """Log posterior (N, K) of each component given embeddings (N, D), by Cholesky factors in float64."""
+    data = np.asarray(z, dtype=np.float64)
+    logs = np.empty((len(data), len(weights)))
+    for j, (weight, mean, covariance) in enumerate(zip(weights, means, covariances, strict=True)):
+        factor = np.linalg.cholesky(covariance)
+        whitened = np.linalg.solve(factor, (data - mean).T)
+        # A component that lost every window has weight zero and posterior zero.
+        log_weight = np.log(weight) if weight > 0.0 else -np.inf
+        logs[:, j] = log_weight - np.log(np.diag(factor)).sum() - 0.5 * np.square(whitened).sum(axis=0)
+    return np.asarray(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
