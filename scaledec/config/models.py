@@ -140,6 +140,8 @@ class PretrainConfig(Section):
 
     windows: Count = 50_000
     """Windows sampled from the whole cube, equally over channels."""
+    exclude: tuple[str, ...] = ()
+    """Globs of channels left out of the training set; they are labelled all the same (held-out stations)."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of windows held out, whole segments of whole stations at a time."""
     epochs: Count = 100
