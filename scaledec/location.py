@@ -21,7 +21,7 @@ __all__ = ["Location"]
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Location:
     """A folder or object named by URL; ``storage_options`` go to fsspec and are never printed.
 
@@ -32,7 +32,10 @@ class Location:
     """
 
     url: str
-    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"
 
     def __str__(self) -> str:
         # User info in a URL is a credential; an error or a log must not carry it.

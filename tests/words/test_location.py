@@ -39,7 +39,7 @@ def test_nothing_there_is_an_error_of_its_own(place: Location) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="cannot write .*file/below"):
+    with pytest.raises(StoreError, match=r"cannot write .*file/below"):
         Location(str(tmp_path / "file" / "below")).write_bytes(b"")
 
 
@@ -50,7 +50,7 @@ def test_an_unknown_scheme_says_what_to_install() -> None:
 
 def test_credentials_are_never_printed() -> None:
     place = Location("https://user:secret@host/path", {"key": "secret", "password": "secret"})
-    assert "secret" not in f"{place} {place!s} {place.child('a')}"
+    assert "secret" not in f"{place} {place!r} {place.child('a')}"
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
