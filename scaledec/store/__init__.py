@@ -1,1 +1,1 @@
-
+"""The products on disk: Zarr stores and their xarray views."""

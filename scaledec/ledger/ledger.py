@@ -1,0 +1,254 @@
+"""The ledger: which tasks are done, with what result, as JSON lines that only ever grow.
+
+``FOLDER/part-TIME-UNIQUE.jsonl`` holds one entry a line: a :class:`~scaledec.vocabulary.TaskResult` with
+``written_at`` and ``host``. Every writer has parts of its own, so any number may write at once and a
+reader may read meanwhile. Of several entries of one key the newest counts.
+
+The death of a process loses no entry that was written: lines go to the operating system at once, and to
+the disk at least once a second. On an object store, where nothing can be appended, a batch is an object.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import os
+import socket
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, cast
+
+from scaledec.errors import StoreError
+from scaledec.location import Location
+from scaledec.vocabulary import JsonValue, Status, TaskResult
+
+__all__ = ["Ledger", "LedgerSummary", "LedgerWriter"]
+
+# An fsync costs milliseconds: one for this many results, or for what came within this time.
+_BATCH_RESULTS = 200
+_BATCH_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSummary:
+    """What a ledger holds, in numbers."""
+
+    counts: Mapping[Status, int]
+    """Tasks by the status of their newest entry."""
+    n_parts: int
+    damaged: tuple[str, ...]
+    """Lines that could not be read, ``PART:LINE``; a last line cut short by a killed process is usual."""
+
+
+class Ledger:
+    """The ledger of one product, in one folder; cheap to make, may be pickled, holds nothing in memory."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._own: LedgerWriter | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"location": self.location, "_own": None}
+
+    def append(self, results: Iterable[TaskResult]) -> None:
+        """Write entries; on return they are on the disk (or in the object store).
+
+        Raises
+        ------
+        StoreError
+            If they cannot be written.
+        """
+        if self._own is None:
+            self._own = LedgerWriter(self.location)
+        for result in results:
+            self._own.write(result)
+        self._own.flush()
+
+    def writer(self) -> LedgerWriter:
+        """A writer for many results: flushed to disk every 200 results or every second, and when left."""
+        return LedgerWriter(self.location)
+
+    def read(self, details: Collection[str] | None = None) -> dict[str, TaskResult]:
+        """The newest entry of every key.
+
+        Parameters
+        ----------
+        details
+            Names of the details to keep (fewer save memory); ``None`` keeps all.
+
+        Raises
+        ------
+        StoreError
+            If a part cannot be read.
+        """
+        return self._read(details, [])
+
+    def summary(self) -> LedgerSummary:
+        """Counts by status, and what could not be read."""
+        damaged: list[str] = []
+        entries = self._read((), damaged)
+        counts = Counter(entry.status for entry in entries.values())
+        return LedgerSummary(counts, len(self._part_names()), tuple(damaged))
+
+    def _part_names(self) -> list[str]:
+        return [name for name in self.location.list_names() if name.endswith(".jsonl")]
+
+    def _read(self, details: Collection[str] | None, damaged: list[str]) -> dict[str, TaskResult]:
+        newest: dict[str, tuple[str, TaskResult]] = {}
+        for name, data in self._parts():
+            for number, line in enumerate(io.BytesIO(data), start=1):
+                try:
+                    entry = json.loads(line)
+                    key, written_at = entry["key"], entry["written_at"]
+                    known = newest.get(key)
+                    if known is None or written_at >= known[0]:
+                        newest[key] = written_at, _to_result(entry, details)
+                except (ValueError, KeyError, TypeError):
+                    # Cut short by a killed process, or lost with the power: the task is simply done again.
+                    damaged.append(f"{name}:{number}")
+        return {key: result for key, (_, result) in newest.items()}
+
+    def _parts(self) -> Iterator[tuple[str, bytes]]:
+        names = self._part_names()
+        if self.location.is_local:
+            for name in names:
+                yield name, self.location.child(name).read_bytes()
+            return
+        # One call for many objects: fsspec fetches them at the same time.
+        fs, folder = self.location.filesystem()
+        for first in range(0, len(names), 500):
+            paths = {f"{folder.rstrip('/')}/{name}": name for name in names[first : first + 500]}
+            try:
+                found = fs.cat(list(paths))
+            except OSError as error:
+                raise StoreError(f"cannot read the ledger in {self.location}: {error}") from error
+            for path, data in sorted(found.items()):
+                yield os.path.basename(path), data  # noqa: PTH119 - a key of an object store, not a path
+
+
+class LedgerWriter:
+    """Appends entries to parts of its own; a context manager. Threads may share it."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._host = socket.gethostname()
+        self._lock = threading.RLock()
+        self._lines: list[bytes] = []
+        self._file: io.FileIO | None = None
+        self._timer: threading.Timer | None = None
+        self._failure: StoreError | None = None
+
+    def __enter__(self) -> LedgerWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, result: TaskResult) -> None:
+        """Add one entry; a failure of an earlier flush in the background is raised here."""
+        line = json.dumps(
+            {
+                "key": result.key,
+                "fingerprint": result.fingerprint,
+                "status": result.status,
+                "reason": result.reason,
+                "details": result.details,
+                "written_at": dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"),
+                "host": self._host,
+            },
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        with self._lock:
+            self._raise_failure()
+            self._lines.append(line.encode() + b"\n")
+            if self._location.is_local:
+                self._write_file(self._lines[-1])
+            if len(self._lines) >= _BATCH_RESULTS:
+                self.flush()
+            elif self._timer is None:
+                self._timer = threading.Timer(_BATCH_S, self._flush_in_background)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Bring everything written so far to the disk or the object store."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._raise_failure()
+            if not self._lines:
+                return
+            if self._location.is_local:
+                self._sync_file()
+            else:
+                self._location.child(_part_name()).write_bytes(b"".join(self._lines))
+            self._lines.clear()
+
+    def close(self) -> None:
+        """Flush and close the part."""
+        with self._lock:
+            try:
+                self.flush()
+            finally:
+                if self._file is not None:
+                    self._file.close()
+                    self._file = None
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _flush_in_background(self) -> None:
+        with self._lock:
+            self._timer = None
+            try:
+                self.flush()
+            except StoreError as error:
+                self._failure = error
+
+    def _write_file(self, line: bytes) -> None:
+        # Without Python's buffer: the line is the operating system's before the next task is asked for.
+        try:
+            if self._file is None:
+                folder = self._location.path
+                folder.mkdir(parents=True, exist_ok=True)
+                self._file = (folder / _part_name()).open("ab", buffering=0)
+            if self._file.write(line) != len(line):
+                raise OSError(f"only a part of {len(line)} bytes was accepted")
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _sync_file(self) -> None:
+        if self._file is not None:
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"cannot write the ledger in {self._location}: {error.strerror or error}; without it "
+            "finished work would be done again: free some space or make the folder writable, then run again"
+        )
+
+
+def _part_name() -> str:
+    moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%f")
+    return f"part-{moment}-{uuid.uuid4().hex[:8]}.jsonl"
+
+
+def _to_result(entry: Mapping[str, Any], details: Collection[str] | None) -> TaskResult:
+    kept = cast("Mapping[str, JsonValue]", entry["details"])
+    if details is not None:
+        kept = {name: kept[name] for name in details if name in kept}
+    return TaskResult(entry["key"], entry["fingerprint"], entry["status"], entry["reason"], kept)

@@ -1,0 +1,159 @@
+"""Open Zarr stores where a Location points, and say in one sentence why that failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import zarr
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, LocalStore
+
+from scaledec.errors import ScaledecError, StoreError, StoreNotFoundError
+from scaledec.location import Location
+
+__all__ = ["clean_partial_files", "delete_object", "open_group", "open_store", "put_object", "store_errors"]
+
+# A write lasts seconds; a partial file untouched for this long belongs to a process that died.
+_STALE_S = 15 * 60
+
+_ADVICE = {
+    errno.ENOSPC: "free some space or choose another root, then run again: what is done stays done",
+    errno.EDQUOT: "the quota is used up: free some space or choose another root, then run again",
+    errno.EFBIG: "the file system or a limit of this process (ulimit -f) refuses files of that size",
+    errno.EACCES: "make it writable for this user or choose another root",
+    errno.EPERM: "make it writable for this user or choose another root",
+    errno.EROFS: "the file system is mounted read-only: choose another root",
+}
+
+
+@contextmanager
+def store_errors(place: object, action: str, n_bytes: int | None = None) -> Iterator[None]:
+    """Turn what Zarr, fsspec and the operating system raise into a :class:`StoreError` naming ``place``."""
+    try:
+        yield
+    except ScaledecError:
+        raise
+    except FileNotFoundError as error:
+        raise StoreNotFoundError(f"cannot {action} {place}: nothing lies there") from error
+    except PermissionError as error:
+        raise StoreError(_sentence(place, action, n_bytes, error, errno.EACCES)) from error
+    except OSError as error:
+        raise StoreError(_sentence(place, action, n_bytes, error, error.errno)) from error
+
+
+def _sentence(place: object, action: str, n_bytes: int | None, error: OSError, code: int | None) -> str:
+    needed = f" ({n_bytes:,} bytes)" if n_bytes is not None else ""
+    advice = _ADVICE.get(code or 0)
+    return f"cannot {action} {place}{needed}: {error.strerror or error}" + (f"; {advice}" if advice else "")
+
+
+def open_store(location: Location, *, read_only: bool) -> Store:
+    """The Zarr store at a location: a folder, or any fsspec URL with its storage options."""
+    if location.is_local:
+        return LocalStore(location.path, read_only=read_only)
+    location.filesystem()  # says which package is missing before Zarr does
+    options = dict(location.storage_options)
+    return FsspecStore.from_url(location.url, storage_options=options, read_only=read_only)
+
+
+def open_group(location: Location, mode: Literal["r", "r+"] = "r") -> zarr.Group:
+    """Open the group at a location; its consolidated metadata is one consistent snapshot.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no Zarr group.
+    StoreError
+        If it cannot be read.
+    """
+    with store_errors(location, "open"):
+        try:
+            return zarr.open_group(open_store(location, read_only=mode == "r"), mode=mode, zarr_format=3)
+        except FileNotFoundError as error:
+            raise StoreNotFoundError(
+                f"no Zarr store at {location}; the stage that writes it has not run for this root"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"the metadata of {location} cannot be read: {error}") from error
+
+
+def put_object(store: Store, key: str, parts: Sequence[bytes]) -> None:
+    """Write one whole object from its parts; a reader sees the old one or the new one.
+
+    A local partial file lies beside the store (``NAME.zarr.partial/``), never inside it: a reader cannot
+    meet it, and what a killed process left is found without walking the store.
+    """
+    n_bytes = sum(map(len, parts))
+    with store_errors(f"{store}/{key}", "write", n_bytes):
+        if isinstance(store, LocalStore):
+            _put_file(store.root, key, parts)
+        else:
+            sync(store.set(key, default_buffer_prototype().buffer.from_bytes(b"".join(parts))))
+
+
+def delete_object(store: Store, key: str) -> None:
+    """Remove one object if it is there."""
+    with store_errors(f"{store}/{key}", "remove"):
+        if isinstance(store, LocalStore):
+            (store.root / key).unlink(missing_ok=True)
+        elif sync(store.exists(key)):
+            sync(store.delete(key))
+
+
+def clean_partial_files(location: Location, *, older_than_s: float = _STALE_S) -> int:
+    """Remove what killed processes left half-written beside a local store; return how many files."""
+    if not location.is_local:
+        return 0
+    folder = _partial_folder(location.path)
+    if not folder.is_dir():
+        return 0
+    removed = 0
+    for path in folder.glob("*.partial"):
+        try:
+            if time.time() - path.stat().st_mtime >= older_than_s:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue  # its writer finished (or another cleaner came first) between listing and looking
+    return removed
+
+
+def _partial_folder(root: Path) -> Path:
+    return root.with_name(f"{root.name}.partial")
+
+
+def _put_file(root: Path, key: str, parts: Sequence[bytes]) -> None:
+    target = root / key
+    partial = _partial_folder(root) / f"{uuid.uuid4().hex}.partial"
+    try:
+        _write_parts(partial, parts)
+        try:
+            os.replace(partial, target)  # noqa: PTH105 - Path.replace is the same call behind two more objects
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _write_parts(path: Path, parts: Sequence[Any]) -> None:
+    try:
+        file = path.open("xb", buffering=0)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb", buffering=0)
+    with file:
+        for part in parts:
+            view = memoryview(part)
+            while view:  # a raw write may be short
+                view = view[file.write(view) :]
