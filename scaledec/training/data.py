@@ -1,0 +1,199 @@
+"""Training windows in memory, and the order in which every rank sees them.
+
+A batch of an epoch is the same set of windows for any number of ranks; each rank takes its slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from scaledec.errors import TrainingError
+from scaledec.numerics.normalise import Kind, Normaliser, Scale
+
+__all__ = [
+    "ArrayWindows",
+    "Batch",
+    "TrainingData",
+    "WindowSource",
+    "epoch_order",
+    "fit_normaliser",
+    "load_windows",
+    "rank_slice",
+]
+
+# Windows read, normalised and copied at once: a few MB, so that temporaries stay in the cache.
+_BLOCK = 64
+
+
+class WindowSource(Protocol):
+    """Where sampled windows come from, before normalisation; picklable, opened where it is read."""
+
+    @property
+    def scale(self) -> Scale:
+        """Scale of the windows' cells."""
+        ...
+
+    def is_validation(self) -> npt.NDArray[np.bool_]:
+        """Which windows are held out, shape (window,)."""
+        ...
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.floating]:
+        """Windows ``[start, stop)``, shape (window, frame, frequency)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayWindows:
+    """Windows that are already in memory."""
+
+    windows: npt.NDArray[np.floating]
+    """(window, frame, frequency) in the scale below."""
+    held_out: npt.NDArray[np.bool_]
+    """(window,): whether it is for validation."""
+    scale: Scale = "db"
+
+    def is_validation(self) -> npt.NDArray[np.bool_]:
+        """Which windows are held out, shape (window,)."""
+        return self.held_out
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.floating]:
+        """Windows ``[start, stop)``, shape (window, frame, frequency)."""
+        return self.windows[start:stop]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One rank's share of a global batch."""
+
+    windows: Tensor
+    """Normalised windows (window, 1, frame, frequency), float32; may be empty."""
+    position: Tensor
+    """Where they lie in the data they come from, int64 (window,)."""
+    n_global: int
+    """Windows of the batch over all ranks."""
+
+
+class TrainingData:
+    """Normalised windows in memory.
+
+    Parameters
+    ----------
+    windows
+        (window, frame, frequency), float32, normalised.
+    sample
+        Row of each window in the training set it was taken from, int64 (window,); by default its
+        position.
+    """
+
+    def __init__(self, windows: Tensor, sample: Tensor | None = None) -> None:
+        self.windows = windows
+        self.sample = torch.arange(len(windows)) if sample is None else sample
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Frames and frequencies of a window."""
+        return self.windows.shape[1], self.windows.shape[2]
+
+    def to(self, device: torch.device) -> TrainingData:
+        """The same windows on a device."""
+        return TrainingData(self.windows.to(device), self.sample)
+
+    def shuffled(
+        self, *, batch: int, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        """This rank's share of every batch of an epoch; only ``seed`` and ``epoch`` decide the order."""
+        order = epoch_order(len(self), seed, epoch)
+        for start in range(0, len(self), batch):
+            members = order[start : start + batch]
+            position = members[rank_slice(len(members), rank, world_size)]
+            # index_select copies whole rows in parallel; the new axis makes the plane without a copy.
+            x = self.windows.index_select(0, position.to(self.windows.device)).unsqueeze(1)
+            yield Batch(x, position, len(members))
+
+    def in_order(self, *, batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        """This rank's share of all windows, once, in storage order."""
+        share = rank_slice(len(self), rank, world_size)
+        for start in range(share.start, share.stop, batch):
+            stop = min(start + batch, share.stop)
+            yield Batch(self.windows[start:stop].unsqueeze(1), torch.arange(start, stop), len(self))
+
+
+def rank_slice(n: int, rank: int, world_size: int) -> slice:
+    """The part of ``n`` things that a rank takes: consecutive, sizes as equal as can be.
+
+    Examples
+    --------
+    >>> [rank_slice(5, rank, 2) for rank in (0, 1)]
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
+    return slice(n * rank // world_size, n * (rank + 1) // world_size)
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """A permutation of ``n``, int64, that depends on nothing but the arguments."""
+    generator = np.random.Generator(np.random.PCG64([seed & 0xFFFF_FFFF_FFFF_FFFF, epoch]))
+    return torch.from_numpy(generator.permutation(n))
+
+
+def fit_normaliser(kind: Kind, source: WindowSource) -> Normaliser:
+    """A normaliser fitted on the training split of ``source``.
+
+    Raises
+    ------
+    TrainingError
+        If no training window has contrast.
+    """
+    held_out = source.is_validation()
+    blocks = (source.read(i, i + _BLOCK)[~held_out[i : i + _BLOCK]] for i in range(0, len(held_out), _BLOCK))
+    return Normaliser.fit(kind, blocks, scale=source.scale)
+
+
+def load_windows(source: WindowSource, normaliser: Normaliser, *, validation: bool | None) -> TrainingData:
+    """Read and normalise one split.
+
+    Parameters
+    ----------
+    source
+        Where the windows come from.
+    normaliser
+        Applied to each window.
+    validation
+        ``True``: the held-out windows; ``False``: those to train on; ``None``: all.
+
+    Raises
+    ------
+    TrainingError
+        If the split is empty.
+    """
+    held_out = source.is_validation()
+    wanted = np.ones(len(held_out), bool) if validation is None else held_out == validation
+    n = int(wanted.sum())
+    if n == 0:
+        raise TrainingError(
+            f"the {'validation' if validation else 'training'} split holds none of the {len(held_out)} "
+            "sampled windows; "
+            "raise pretrain.windows, change pretrain.validation or widen the archive's extent"
+        )
+    windows: Tensor | None = None
+    filled = 0
+    for start in range(0, len(held_out), _BLOCK):
+        mask = wanted[start : start + _BLOCK]
+        if not mask.any():
+            continue
+        block = torch.from_numpy(normaliser.apply(source.read(start, start + _BLOCK)[mask]))
+        if windows is None:
+            windows = torch.empty((n, *block.shape[1:]))
+        windows[filled : filled + len(block)] = block
+        filled += len(block)
+    assert windows is not None
+    return TrainingData(windows, torch.from_numpy(np.flatnonzero(wanted)))

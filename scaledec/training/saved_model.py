@@ -1,0 +1,267 @@
+"""A trained model on disk and at work: network, normaliser, clusters.
+
+``model.safetensors`` holds every number, ``model.json`` what they mean. Loading is strict: a missing
+or surplus tensor is an error, never a silently untrained layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from scaledec.errors import StoreError, TrainingError
+from scaledec.location import Location
+from scaledec.numerics.nets.autoencoder import ConvAutoencoder
+from scaledec.numerics.nets.presets import NetworkSpec
+from scaledec.numerics.normalise import Normaliser
+from scaledec.training.checkpoint import with_prefix, without_prefix
+
+__all__ = ["Assignment", "Mixture", "SavedModel", "embed_tensor"]
+
+Float32: TypeAlias = npt.NDArray[np.float32]
+Float64: TypeAlias = npt.NDArray[np.float64]
+Method: TypeAlias = Literal["autoencoder", "dec", "idec", "kmeans", "gmm"]
+
+_WEIGHTS = "model.safetensors"
+_FACTS = "model.json"
+_FORMAT = 1
+# Windows encoded at once. The number is fixed, and a shorter tail is filled up, because libraries choose
+# other kernels (and other roundings) for other sizes: this way a window's embedding does not depend, bit
+# by bit, on what it is encoded with. On a CPU speed is flat from 64 to 256.
+_CHUNK_CPU = 64
+_CHUNK_GPU = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Clusters of embeddings."""
+
+    label: npt.NDArray[np.int16]
+    """(window,): number of the cluster."""
+    confidence: Float32
+    """(window,): soft assignment to that cluster; for ``gmm`` its posterior probability."""
+    distance: Float32
+    """(window,): Euclidean distance to the cluster's centroid in the embedding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A Gaussian mixture with full covariances; the means are the model's centroids."""
+
+    weights: Float64
+    """(cluster,), sums to 1."""
+    covariances: Float64
+    """(cluster, latent, latent)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """Everything that turns windows into labels.
+
+    Parameters
+    ----------
+    network
+        The autoencoder, on the device where it works.
+    spec
+        What the network was built from.
+    normaliser
+        Applied to windows before the network.
+    method
+        How clusters are assigned; ``autoencoder``: pretrained only, no clusters.
+    centroids
+        (cluster, latent), float64; no rows for ``autoencoder``.
+    alpha
+        Degrees of freedom of Student's t in the soft assignment.
+    mixture
+        For ``gmm`` only.
+    names
+        Names of the clusters, where a person gave them.
+    facts
+        Anything worth keeping: fingerprint, losses, versions.
+    """
+
+    network: ConvAutoencoder
+    spec: NetworkSpec
+    normaliser: Normaliser
+    method: Method = "autoencoder"
+    centroids: Float64 = field(default_factory=lambda: np.zeros((0, 0)))
+    alpha: float = 1.0
+    mixture: Mixture | None = None
+    names: tuple[str, ...] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.centroids)
+
+    def save(self, location: Location) -> str:
+        """Write ``model.safetensors`` and ``model.json`` below ``location``; return the model's checksum.
+
+        The description goes last: a model without it is not there yet.
+        """
+        weights = save(self._tensors())
+        facts = {
+            "format": _FORMAT,
+            "checksum": hashlib.sha256(weights).hexdigest(),
+            "method": self.method,
+            "network": self.spec.to_json(),
+            "normaliser": self.normaliser.to_json(),
+            "alpha": self.alpha,
+            "names": None if self.names is None else list(self.names),
+            "facts": dict(self.facts),
+        }
+        location.child(_WEIGHTS).write_bytes(weights)
+        location.child(_FACTS).write_bytes((json.dumps(facts, indent=1) + "\n").encode())
+        return str(facts["checksum"])
+
+    @classmethod
+    def load(cls, location: Location, *, device: torch.device | None = None) -> SavedModel:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        StoreNotFoundError
+            If no model lies there.
+        StoreError
+            If its parts do not fit together.
+        """
+        values = json.loads(location.child(_FACTS).read_bytes())
+        weights = location.child(_WEIGHTS).read_bytes()
+        if values["format"] != _FORMAT or hashlib.sha256(weights).hexdigest() != values["checksum"]:
+            raise StoreError(
+                f"{location}: {_WEIGHTS} is not the one that {_FACTS} (format {values['format']}) describes; "
+                "train the run again or restore both files from one copy"
+            )
+        try:
+            return cls._from_parts(load(weights), values, device or torch.device("cpu"))
+        except (SafetensorError, RuntimeError, KeyError) as error:
+            raise StoreError(f"{location} holds no model of this version: {error}") from error
+
+    @classmethod
+    def _from_parts(
+        cls, tensors: dict[str, Tensor], values: Mapping[str, Any], device: torch.device
+    ) -> SavedModel:
+        spec = NetworkSpec.from_json(values["network"])
+        network = spec.build()
+        network.load_state_dict(without_prefix("network", tensors), strict=True)
+        statistics = {name: t.numpy() for name, t in without_prefix("normaliser", tensors).items()}
+        gaussian = {name: t.numpy() for name, t in without_prefix("mixture", tensors).items()}
+        return cls(
+            network.to(device).eval(),
+            spec,
+            Normaliser.from_json(values["normaliser"], statistics),
+            values["method"],
+            tensors["centroids"].numpy(),
+            values["alpha"],
+            Mixture(**gaussian) if gaussian else None,
+            None if values["names"] is None else tuple(values["names"]),
+            values["facts"],
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        arrays: dict[str, npt.NDArray[Any]] = {"centroids": np.asarray(self.centroids, np.float64)}
+        arrays |= {f"normaliser.{name}": array for name, array in self.normaliser.arrays().items()}
+        if self.mixture is not None:
+            arrays |= {
+                "mixture.weights": self.mixture.weights,
+                "mixture.covariances": self.mixture.covariances,
+            }
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        network = with_prefix("network", self.network.state_dict())
+        return {name: t.detach().to("cpu").contiguous() for name, t in (network | tensors).items()}
+
+    def embed(self, windows: npt.NDArray[np.floating]) -> Float32:
+        """Embedding (window, latent), float32, of windows (window, frame, frequency) in the stored scale.
+
+        A window's embedding does not depend on the windows it comes with.
+        """
+        parts = [
+            embed_tensor(self.network, torch.from_numpy(self.normaliser.apply(windows[i : i + _CHUNK_GPU])))
+            for i in range(0, len(windows), _CHUNK_GPU)
+        ]
+        z_ND: Float32 = torch.cat(parts).numpy() if parts else np.zeros((0, self.spec.latent), np.float32)
+        return z_ND
+
+    def assign(self, z_ND: npt.NDArray[np.floating]) -> Assignment:
+        """Cluster, confidence and distance of each embedding (window, latent).
+
+        ``dec``, ``idec`` and ``kmeans`` take the greatest soft assignment (Student's t with ``alpha``
+        degrees of freedom: Xie et al., 2016, equation 1), which is the nearest centroid; ``gmm`` takes
+        the greatest posterior probability.
+
+        Raises
+        ------
+        TrainingError
+            If the model has no clusters.
+        """
+        if self.method == "autoencoder":
+            raise TrainingError("this model is pretrained only and has no clusters; run the cluster stage")
+        difference_NKD = np.asarray(z_ND, np.float64)[:, None] - self.centroids
+        squared_NK = np.square(difference_NKD).sum(2)
+        if self.mixture is None:
+            log_weight_NK = -(self.alpha + 1) / 2 * np.log1p(squared_NK / self.alpha)
+        else:
+            log_weight_NK = _log_density(difference_NKD, self.mixture)
+        label = log_weight_NK.argmax(1)
+        row = np.arange(len(label))
+        greatest = log_weight_NK[row, label]
+        confidence = 1 / np.exp(log_weight_NK - greatest[:, None]).sum(1)
+        distance = np.sqrt(squared_NK[row, label])
+        return Assignment(label.astype(np.int16), confidence.astype(np.float32), distance.astype(np.float32))
+
+    def prototypes(self) -> Float32:
+        """What the network makes of each centroid: normalised windows (cluster, frame, frequency)."""
+        if not self.n_clusters:
+            return np.zeros((0, self.spec.frames, self.spec.frequencies), np.float32)
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            x = self.network.decode(torch.from_numpy(self.centroids).to(device, torch.float32))
+        decoded: Float32 = x[:, 0].cpu().contiguous().numpy()
+        return decoded
+
+
+def embed_tensor(network: ConvAutoencoder, windows: Tensor) -> Tensor:
+    """Embedding (window, latent) of normalised windows (window, frame, frequency), on the CPU.
+
+    Runs on the network's device in chunks of one fixed size, so each window's result is independent of
+    the others'. The network's mode (train or eval) is irrelevant: it has neither dropout nor running
+    statistics.
+    """
+    device = next(network.parameters()).device
+    chunk = _CHUNK_GPU if device.type == "cuda" else _CHUNK_CPU
+    z_ND = torch.empty((len(windows), network.latent))
+    with torch.inference_mode():
+        for start, x in _chunks(windows, chunk):
+            n = min(chunk, len(windows) - start)
+            z_ND[start : start + n] = network.encode(x.to(device).unsqueeze(1))[:n].cpu()
+    return z_ND
+
+
+def _chunks(windows: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+    """Runs of exactly ``size`` windows, the last one filled up with zeros."""
+    for start in range(0, len(windows), size):
+        part = windows[start : start + size]
+        if len(part) < size:
+            part = torch.cat([part, part.new_zeros((size - len(part), *part.shape[1:]))])
+        yield start, part
+
+
+def _log_density(difference_NKD: Float64, mixture: Mixture) -> Float64:
+    """Log of weight times normal density, up to a constant, shape (window, cluster)."""
+    # With L L^T the precision: |L^T (z - mu)|^2 is the Mahalanobis distance, sum(log diag L) half log det.
+    cholesky_KDE = np.linalg.cholesky(np.linalg.inv(mixture.covariances))
+    whitened_NKE = (difference_NKD[:, :, :, None] * cholesky_KDE).sum(2)
+    half_log_det_K = np.log(np.diagonal(cholesky_KDE, axis1=1, axis2=2)).sum(1)
+    density: Float64 = np.log(mixture.weights) + half_log_det_K - np.square(whitened_NKE).sum(2) / 2
+    return density
