@@ -27,7 +27,7 @@ from scaledec.errors import StoreError
 from scaledec.location import Location
 from scaledec.vocabulary import JsonValue, Status, TaskResult
 
-__all__ = ["Ledger", "LedgerSummary", "LedgerWriter"]
+__all__ = ["Ledger", "LedgerSummary", "LedgerWriter", "to_result"]
 
 # An fsync costs milliseconds: one for this many results, or for what came within this time.
 _BATCH_RESULTS = 200
@@ -65,9 +65,9 @@ class Ledger:
         """
         if self._own is None:
             self._own = LedgerWriter(self.location)
-        for result in results:
-            self._own.write(result)
-        self._own.flush()
+        with self._own as writer:
+            for result in results:
+                writer.write(result)
 
     def writer(self) -> LedgerWriter:
         """A writer for many results: flushed to disk every 200 results or every second, and when left."""
@@ -107,7 +107,7 @@ class Ledger:
                     key, written_at = entry["key"], entry["written_at"]
                     known = newest.get(key)
                     if known is None or written_at >= known[0]:
-                        newest[key] = written_at, _to_result(entry, details)
+                        newest[key] = written_at, to_result(entry, details)
                 except (ValueError, KeyError, TypeError):
                     # Cut short by a killed process, or lost with the power: the task is simply done again.
                     damaged.append(f"{name}:{number}")
@@ -132,7 +132,7 @@ class Ledger:
 
 
 class LedgerWriter:
-    """Appends entries to parts of its own; a context manager. Threads may share it."""
+    """Appends entries to parts of its own; a context manager, used again or not; threads may share it."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
@@ -140,6 +140,7 @@ class LedgerWriter:
         self._lock = threading.RLock()
         self._lines: list[bytes] = []
         self._file: io.FileIO | None = None
+        self._part = _part_name()
         self._timer: threading.Timer | None = None
         self._failure: StoreError | None = None
 
@@ -222,10 +223,11 @@ class LedgerWriter:
             if self._file is None:
                 folder = self._location.path
                 folder.mkdir(parents=True, exist_ok=True)
-                self._file = (folder / _part_name()).open("ab", buffering=0)
+                self._file = (folder / self._part).open("ab", buffering=0)
             if self._file.write(line) != len(line):
                 raise OSError(f"only a part of {len(line)} bytes was accepted")
         except OSError as error:
+            self._part = _part_name()  # the next line must not continue the one cut short
             raise self._cannot_write(error) from error
 
     def _sync_file(self) -> None:
@@ -247,7 +249,8 @@ def _part_name() -> str:
     return f"part-{moment}-{uuid.uuid4().hex[:8]}.jsonl"
 
 
-def _to_result(entry: Mapping[str, Any], details: Collection[str] | None) -> TaskResult:
+def to_result(entry: Mapping[str, Any], details: Collection[str] | None = None) -> TaskResult:
+    """The result an entry holds, with all of its details or those named."""
     kept = cast("Mapping[str, JsonValue]", entry["details"])
     if details is not None:
         kept = {name: kept[name] for name in details if name in kept}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -14,36 +14,35 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from scaledec.errors import StoreConflictError, StoreError, StoreNotFoundError
+from scaledec.errors import StoreError, StoreNotFoundError
 from scaledec.grid import SpectrogramGrid
 from scaledec.location import Location
+from scaledec.store.axes import (
+    CHANNEL_COORDINATES,
+    ChannelCoordinates,
+    Extent,
+    axis_variables,
+    read_coordinates,
+    read_extent,
+    united,
+)
 from scaledec.store.open import clean_partial_files, open_group, store_errors
 from scaledec.store.region import write_region
 from scaledec.store.shard import inner_length
 from scaledec.store.template import (
     Variable,
     check_same,
-    fixed_strings,
     publish,
     read_settings,
-    time_attributes,
 )
 from scaledec.vocabulary import ChannelId, JsonValue, format_time
 
-__all__ = ["CHANNEL_COORDINATES", "CubeStore", "CubeTemplate", "segment_checksum"]
+__all__ = ["CubeStore", "CubeTemplate", "segment_checksum"]
 
 FORMAT = 1
 """Raised when the layout on disk changes."""
 
 _REMEDY = "one cube holds one kind of spectrogram: choose another root, or the settings it was made with"
-
-CHANNEL_COORDINATES: Mapping[str, Mapping[str, JsonValue]] = {
-    "latitude": {"standard_name": "latitude", "long_name": "station latitude", "units": "degrees_north"},
-    "longitude": {"standard_name": "longitude", "long_name": "station longitude", "units": "degrees_east"},
-    "elevation_m": {"long_name": "station elevation above sea level", "units": "m", "positive": "up"},
-    "sampling_rate_hz": {"long_name": "native sampling rate of the channel", "units": "Hz"},
-}
-"""What is known of each channel, with CF attributes; NaN where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,6 @@ class CubeTemplate:
             fingerprint=attributes["scaledec_fingerprint"],
             settings=json.loads(attributes["scaledec_settings"])["spectrogram"],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Extent:
-    channels: tuple[ChannelId, ...]
-    start_ns: int
-    n_segments: int
 
 
 def segment_checksum(power: npt.NDArray[Any], coverage: npt.NDArray[np.uint8]) -> int:
@@ -134,15 +126,15 @@ class CubeStore:
             If a cube with other settings lies there, or one that starts later.
         """
         clean_partial_files(location)
-        wanted = _Extent(tuple(channels), start_ns, n_segments)
+        wanted = Extent(tuple(channels), start_ns, n_segments)
         try:
             there = cls.open(location)
         except StoreNotFoundError:
             _publish_cube(location, template, wanted, {})
         else:
             check_same(location, there.template.attributes(), template.attributes(), _REMEDY)
-            extent = _united(there, wanted)
-            if extent != _Extent(there.channels, there.start_ns, there.n_segments):
+            extent = united(location, there.extent, wanted, there.segment_ns)
+            if extent != there.extent:
                 _publish_cube(location, template, extent, there.channel_coordinates())
         return cls.open(location, "r+")
 
@@ -167,17 +159,19 @@ class CubeStore:
         return int(self._power.shape[1])
 
     @cached_property
+    def extent(self) -> Extent:
+        """How far the axes reach."""
+        return read_extent(self._group, self.location)
+
+    @property
     def channels(self) -> tuple[ChannelId, ...]:
         """The channel axis, in order."""
-        with store_errors(self.location, "read the channels of"):
-            names = np.asarray(cast("zarr.Array[Any]", self._group["channel"])[:])
-        return tuple(ChannelId.parse(str(name)) for name in names)
+        return self.extent.channels
 
-    @cached_property
+    @property
     def start_ns(self) -> int:
         """Start of the first segment."""
-        with store_errors(self.location, "read the time axis of"):
-            return int(np.asarray(cast("zarr.Array[Any]", self._group["time"])[0]))
+        return self.extent.start_ns
 
     @cached_property
     def _channel_indices(self) -> dict[ChannelId, int]:
@@ -193,22 +187,10 @@ class CubeStore:
 
     def channel_coordinates(self) -> dict[str, dict[ChannelId, float]]:
         """Latitude, longitude, elevation_m and sampling_rate_hz of each channel; NaN where unknown."""
-        with store_errors(self.location, "read the channels of"):
-            return {
-                name: dict(
-                    zip(self.channels, np.asarray(cast(Any, self._group[name])[:]).tolist(), strict=True)
-                )
-                for name in CHANNEL_COORDINATES
-            }
+        return read_coordinates(self._group, self.location, self.channels)
 
-    def set_channel_coordinates(self, values: Mapping[str, Mapping[ChannelId, float]]) -> None:
-        """Fill in what has become known of channels (coordinator only); other values stay.
-
-        Parameters
-        ----------
-        values
-            From a name in :data:`CHANNEL_COORDINATES` to the value of each channel, in the name's unit.
-        """
+    def set_channel_coordinates(self, values: ChannelCoordinates) -> None:
+        """Fill in what has become known of channels (coordinator only); other values stay."""
         known = self.channel_coordinates()
         changed = False
         for name, new in values.items():
@@ -217,8 +199,7 @@ class CubeStore:
                 changed |= known[name][channel] != new[channel] and not np.isnan(new[channel])
                 known[name][channel] = new[channel]
         if changed:
-            extent = _Extent(self.channels, self.start_ns, self.n_segments)
-            _publish_cube(self.location, self.template, extent, known)
+            _publish_cube(self.location, self.template, self.extent, known)
 
     def write_segment(
         self,
@@ -268,44 +249,32 @@ class CubeStore:
         StoreError
             If a shard is damaged or cannot be read.
         """
-        pieces = [
-            self._read_piece(channel_index, index, frames)
-            for index, frames in self._pieces(time_index, first, stop)
-        ]
-        if len(pieces) == 1:
-            return pieces[0]
-        powers, coverages = zip(*pieces, strict=True)
-        return np.concatenate(powers), np.concatenate(coverages)
+        power = self._read(self._power, channel_index, time_index, first, stop)
+        return power, self.read_coverage(channel_index, time_index, first=first, stop=stop)
 
     def read_coverage(
         self, channel_index: int, time_index: int, *, first: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.uint8]:
-        """The coverage that :meth:`read_frames` gives, alone: a hundredth of its bytes."""
-        pieces = [
-            self._read_rows(self._coverage, channel_index, index, frames, np.uint8(0))
-            for index, frames in self._pieces(time_index, first, stop)
-        ]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        """The coverage of frames ``[first, stop)`` alone, as :meth:`read_frames` gives it."""
+        return self._read(self._coverage, channel_index, time_index, first, stop)
 
-    def _pieces(self, time_index: int, first: int, stop: int | None) -> Iterator[tuple[int, slice]]:
-        """The segments that hold frames ``[first, stop)`` of one of them, and which of their frames."""
+    def _read(
+        self, array: zarr.Array[Any], channel_index: int, time_index: int, first: int, stop: int | None
+    ) -> npt.NDArray[Any]:
         n_frames = self.grid.n_frames
         stop = n_frames if stop is None else stop
+        pieces = []
         for index in range(time_index + first // n_frames, time_index + max(first, stop - 1) // n_frames + 1):
             offset = (index - time_index) * n_frames
-            yield index, slice(max(first - offset, 0), min(stop - offset, n_frames))
+            wanted = slice(max(first - offset, 0), min(stop - offset, n_frames))
+            pieces.append(self._read_piece(array, channel_index, index, wanted))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _read_piece(
-        self, channel_index: int, time_index: int, frames: slice
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-        power = self._read_rows(self._power, channel_index, time_index, frames, np.nan)
-        return power, self._read_rows(self._coverage, channel_index, time_index, frames, np.uint8(0))
-
-    def _read_rows(
-        self, array: zarr.Array[Any], channel_index: int, time_index: int, frames: slice, beyond: Any
+        self, array: zarr.Array[Any], channel_index: int, time_index: int, frames: slice
     ) -> npt.NDArray[Any]:
         if time_index >= self.n_segments:
-            return np.full((frames.stop - frames.start, *array.shape[3:]), beyond, array.dtype)
+            return np.full((frames.stop - frames.start, *array.shape[3:]), array.fill_value, array.dtype)
         place = f"segment {format_time(self.segment_start_ns(time_index))} of {self.channels[channel_index]}"
         with store_errors(f"{place} in {self.location}", "read"):
             try:
@@ -316,67 +285,34 @@ class CubeStore:
                 ) from error
 
 
-def _united(there: CubeStore, wanted: _Extent) -> _Extent:
-    distance = wanted.start_ns - there.start_ns
-    if distance < 0 or distance % there.segment_ns:
-        raise StoreConflictError(
-            f"{there.location} starts at {format_time(there.start_ns)}; "
-            f"a start of {format_time(wanted.start_ns)} "
-            + ("lies before it" if distance < 0 else "is no whole number of segments after it")
-            + ": a cube grows at its end only; set archive.start to that time or later, "
-            "or choose another root"
-        )
-    new = tuple(channel for channel in wanted.channels if channel not in set(there.channels))
-    stop = max(there.n_segments, distance // there.segment_ns + wanted.n_segments)
-    return _Extent((*there.channels, *new), there.start_ns, stop)
-
-
 def _publish_cube(
     location: Location,
     template: CubeTemplate,
-    extent: _Extent,
-    known: Mapping[str, Mapping[ChannelId, float]],
+    extent: Extent,
+    known: ChannelCoordinates,
 ) -> None:
     attributes: dict[str, JsonValue] = {
         "Conventions": "CF-1.11",
         "title": "Spectrograms of continuous seismic records",
         **template.attributes(),
     }
-    publish(location, [*_coordinates(template, extent, known), *_data(template, extent)], attributes)
+    axes = axis_variables(extent, template.grid.segment_ns, known)
+    publish(location, [*axes, *_grid_variables(template.grid), *_data(template, extent)], attributes)
 
 
-def _coordinates(
-    template: CubeTemplate, extent: _Extent, known: Mapping[str, Mapping[ChannelId, float]]
-) -> list[Variable]:
-    grid = template.grid
-    time = extent.start_ns + np.arange(extent.n_segments, dtype=np.int64) * grid.segment_ns
-    frame_names: dict[str, JsonValue] = {
-        "long_name": "start of the frame after the segment's start",
-        "units": "s",
-    }
-    frequency_names: dict[str, JsonValue] = {"long_name": "frequency", "units": "Hz"}
+def _grid_variables(grid: SpectrogramGrid) -> list[Variable]:
     return [
         Variable(
-            "channel",
-            ("channel",),
-            {"long_name": "FDSN source, NET.STA.LOC.CHA", "cf_role": "timeseries_id"},
-            fixed_strings([str(channel) for channel in extent.channels]),
+            "frame",
+            ("frame",),
+            {"long_name": "start of the frame after the segment's start", "units": "s"},
+            grid.frame_s,
         ),
-        Variable("time", ("time",), {**time_attributes("start of the segment (UTC)"), "axis": "T"}, time),
-        Variable("frame", ("frame",), frame_names, grid.frame_s),
-        Variable("frequency", ("frequency",), frequency_names, grid.frequency_hz),
-        *(
-            Variable(name, ("channel",), names, _per_channel(extent, known.get(name, {})))
-            for name, names in CHANNEL_COORDINATES.items()
-        ),
+        Variable("frequency", ("frequency",), {"long_name": "frequency", "units": "Hz"}, grid.frequency_hz),
     ]
 
 
-def _per_channel(extent: _Extent, known: Mapping[ChannelId, float]) -> npt.NDArray[np.float64]:
-    return np.array([known.get(channel, np.nan) for channel in extent.channels], dtype=np.float64)
-
-
-def _data(template: CubeTemplate, extent: _Extent) -> list[Variable]:
+def _data(template: CubeTemplate, extent: Extent) -> list[Variable]:
     grid = template.grid
     frames, frequencies = grid.n_frames, grid.n_frequencies
     size = np.dtype(template.dtype).itemsize

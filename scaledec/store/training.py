@@ -1,0 +1,336 @@
+"""The training set: sampled windows and where each came from, one store a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from scaledec.errors import StoreNotFoundError
+from scaledec.location import Location
+from scaledec.store.axes import read_values
+from scaledec.store.open import open_group, store_errors
+from scaledec.store.region import write_region
+from scaledec.store.template import Variable, fixed_strings, publish, read_settings, time_attributes
+from scaledec.vocabulary import ChannelId, JsonValue
+
+__all__ = ["TRAIN", "VALIDATION", "TrainingStore", "TrainingTemplate", "TrainingWriter"]
+
+TRAIN = 0
+"""Split of windows whose loss is minimised."""
+VALIDATION = 1
+"""Split of windows held out."""
+
+FORMAT = 1
+"""Raised when the layout on disk changes."""
+
+_INNER_BYTES = 1.5 * 2**20
+_INNER_PER_SHARD = 16
+
+_ORIGIN: Mapping[str, Mapping[str, JsonValue]] = {
+    "channel": {"long_name": "FDSN source, NET.STA.LOC.CHA"},
+    "time": time_attributes("start of the segment the window starts in (UTC)"),
+    "window": {"long_name": "index of the window in its segment"},
+    "split": {
+        "long_name": "use in training",
+        "flag_values": [TRAIN, VALIDATION],
+        "flag_meanings": "train validation",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTemplate:
+    """The structure of a training set without its windows."""
+
+    frames: int
+    """Frames of one window."""
+    hop_s: float
+    """Seconds from one frame's start to the next."""
+    frequency_hz: tuple[float, ...]
+    scale: Literal["db", "linear"]
+    dtype: Literal["float16", "float32"]
+    fingerprint: str
+    """Of everything that decides which windows are in it, and their values."""
+
+    @property
+    def n_frequencies(self) -> int:
+        """Frequencies of one window."""
+        return len(self.frequency_hz)
+
+    @property
+    def _inner(self) -> int:
+        size = self.frames * self.n_frequencies * np.dtype(self.dtype).itemsize
+        return max(1, round(_INNER_BYTES / size))
+
+    @property
+    def samples_per_shard(self) -> int:
+        """Windows of one shard."""
+        return self._inner * _INNER_PER_SHARD
+
+    def attributes(self, *, complete: bool) -> dict[str, JsonValue]:
+        """Root attributes."""
+        return {
+            "Conventions": "CF-1.11",
+            "title": "Windows of spectrograms sampled for training",
+            "scaledec_kind": "training set",
+            "scaledec_format": FORMAT,
+            "scaledec_fingerprint": self.fingerprint,
+            "scaledec_scale": self.scale,
+            "scaledec_dtype": self.dtype,
+            "scaledec_window": json.dumps({"frames": self.frames, "hop_s": self.hop_s}),
+            "scaledec_complete": complete,
+        }
+
+    def variables(self, n: int, samples: Mapping[str, Variable]) -> list[Variable]:
+        """All arrays of a training set of ``n`` windows."""
+        shape = (self.frames, self.n_frequencies)
+        frame_s = np.arange(self.frames) * self.hop_s
+        units = "dB" if self.scale == "db" else "counts2 Hz-1"
+        return [
+            Variable(
+                "windows",
+                ("sample", "frame", "frequency"),
+                {
+                    "long_name": "power spectral density",
+                    "units": units,
+                    "coordinates": "channel time window split",
+                },
+                shape=(n, *shape),
+                shard=(self.samples_per_shard, *shape),
+                chunk=(self._inner, *shape),
+                dtype=self.dtype,
+                fill=np.nan,
+            ),
+            Variable(
+                "frame",
+                ("frame",),
+                {"long_name": "start of the frame after the window's start", "units": "s"},
+                frame_s,
+            ),
+            Variable(
+                "frequency",
+                ("frequency",),
+                {"long_name": "frequency", "units": "Hz"},
+                np.asarray(self.frequency_hz, np.float64),
+            ),
+            *samples.values(),
+        ]
+
+
+class TrainingStore:
+    """A finished training set; made by :class:`TrainingWriter`, opened by :meth:`open`."""
+
+    def __init__(self, location: Location, group: zarr.Group) -> None:
+        self.location = location
+        attributes = read_settings(group.attrs.asdict(), location, "training set")
+        window = json.loads(attributes["scaledec_window"])
+        self._group = group
+        self._windows = cast("zarr.Array[Any]", group["windows"])
+        self.template = TrainingTemplate(
+            frames=window["frames"],
+            hop_s=window["hop_s"],
+            frequency_hz=tuple(read_values(group, "frequency", location).tolist()),
+            scale=attributes["scaledec_scale"],
+            dtype=attributes["scaledec_dtype"],
+            fingerprint=attributes["scaledec_fingerprint"],
+        )
+
+    @classmethod
+    def open(cls, location: Location) -> TrainingStore:
+        """Open a finished training set; ``StoreNotFoundError`` if there is none or it was left unfinished."""
+        group = open_group(location)
+        if group.attrs.get("scaledec_complete") is False:
+            raise StoreNotFoundError(f"the training set at {location} was left unfinished; build it again")
+        return cls(location, group)
+
+    @classmethod
+    def create(cls, location: Location, template: TrainingTemplate, n: int) -> TrainingWriter:
+        """Start a training set of at most ``n`` windows, in place of any that lies there."""
+        return TrainingWriter(location, template, n)
+
+    @property
+    def n(self) -> int:
+        """Number of windows."""
+        return int(self._windows.shape[0])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decided which windows are in it."""
+        return self.template.fingerprint
+
+    @cached_property
+    def channels(self) -> tuple[ChannelId, ...]:
+        """The channel of each window."""
+        return tuple(
+            ChannelId.parse(str(name)) for name in read_values(self._group, "channel", self.location)
+        )
+
+    @cached_property
+    def segment_start_ns(self) -> npt.NDArray[np.int64]:
+        """Start of the segment each window starts in, shape (sample,)."""
+        return read_values(self._group, "time", self.location)
+
+    @cached_property
+    def window_index(self) -> npt.NDArray[np.int32]:
+        """Index of each window in its segment, shape (sample,)."""
+        return read_values(self._group, "window", self.location)
+
+    @cached_property
+    def split(self) -> npt.NDArray[np.uint8]:
+        """:data:`TRAIN` or :data:`VALIDATION` of each window, shape (sample,)."""
+        return read_values(self._group, "split", self.location)
+
+    def read(self, first: int = 0, stop: int | None = None) -> npt.NDArray[Any]:
+        """Windows ``[first, stop)`` as stored, shape (sample, frame, frequency)."""
+        with store_errors(f"windows of {self.location}", "read"):
+            return np.asarray(self._windows[first : self.n if stop is None else stop])
+
+    def iter_blocks(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        """All windows shard by shard: the index of the first one, and the windows."""
+        step = self.template.samples_per_shard
+        for first in range(0, self.n, step):
+            yield first, self.read(first, min(first + step, self.n))
+
+    def assignments(self) -> dict[str, npt.NDArray[Any]]:
+        """What :meth:`add_assignments` has added."""
+        known = {"windows", "frame", "frequency", *_ORIGIN}
+        names = sorted(name for name, _ in self._group.arrays() if name not in known)
+        return {name: read_values(self._group, name, self.location) for name in names}
+
+    def add_assignments(self, arrays: Mapping[str, npt.NDArray[Any]]) -> TrainingStore:
+        """Add arrays with one entry or row a window (replacing those of the same name).
+
+        Parameters
+        ----------
+        arrays
+            Shape (sample,), or (sample, latent) where the name begins with ``embedding``, else
+            (sample, cluster).
+
+        Returns
+        -------
+        TrainingStore
+            The store, opened again.
+
+        Raises
+        ------
+        ValueError
+            If an array has another number of entries than there are windows.
+        """
+        for name, values in arrays.items():
+            if len(values) != self.n:
+                raise ValueError(f"{name} has {len(values)} entries for {self.n} windows of {self.location}")
+        origin = {name: read_values(self._group, name, self.location) for name in _ORIGIN}
+        samples = {**_origin_variables(origin), **_assigned({**self.assignments(), **arrays})}
+        variables = self.template.variables(self.n, samples)
+        publish(self.location, variables, self.template.attributes(complete=True))
+        return TrainingStore.open(self.location)
+
+
+class TrainingWriter:
+    """Appends windows in order; a context manager. Left by an exception, the store stays unfinished."""
+
+    def __init__(self, location: Location, template: TrainingTemplate, n: int) -> None:
+        self._location = location
+        self._template = template
+        self._capacity = n
+        self._n = 0
+        self._waiting: list[npt.NDArray[Any]] = []
+        self._n_waiting = 0
+        self._origin: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _ORIGIN}
+        shards = -(-max(n, 1) // template.samples_per_shard)
+        self._publish(shards * template.samples_per_shard, {}, complete=False)
+
+    def __enter__(self) -> TrainingWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+
+    def append(
+        self,
+        windows: npt.NDArray[Any],
+        *,
+        channels: Sequence[ChannelId],
+        segment_start_ns: npt.NDArray[np.int64] | Sequence[int],
+        window_index: npt.NDArray[np.int32] | Sequence[int],
+        split: npt.NDArray[np.uint8] | Sequence[int],
+    ) -> None:
+        """Add windows, shape (sample, frame, frequency), and where each came from.
+
+        Raises
+        ------
+        ValueError
+            If lengths differ, or more windows come than were announced.
+        """
+        origin: dict[str, npt.NDArray[Any]] = {
+            "channel": fixed_strings([str(channel) for channel in channels]),
+            "time": np.asarray(segment_start_ns, np.int64),
+            "window": np.asarray(window_index, np.int32),
+            "split": np.asarray(split, np.uint8),
+        }
+        lengths = {"windows": len(windows), **{name: len(values) for name, values in origin.items()}}
+        if len(set(lengths.values())) != 1 or self._n + self._n_waiting + len(windows) > self._capacity:
+            raise ValueError(
+                f"got {lengths} after {self._n + self._n_waiting} windows of at most {self._capacity}; "
+                "expected equal lengths and no more windows than announced"
+            )
+        for name, values in origin.items():
+            self._origin[name].append(values)
+        self._waiting.append(np.asarray(windows, dtype=self._template.dtype))
+        self._n_waiting += len(windows)
+        while self._n_waiting >= self._template.samples_per_shard:
+            self._write(self._template.samples_per_shard)
+
+    def close(self) -> TrainingStore:
+        """Write what is left, then the metadata that makes the training set visible."""
+        total = self._n + self._n_waiting
+        if self._n_waiting:
+            # The last shard may be partly filled: the array must end where the windows do.
+            self._publish(total, {}, complete=False)
+            self._write(self._n_waiting)
+        empty = fixed_strings([])
+        origin = {name: np.concatenate(parts) if parts else empty for name, parts in self._origin.items()}
+        self._publish(total, origin, complete=True)
+        return TrainingStore.open(self._location)
+
+    def _write(self, count: int) -> None:
+        block = np.concatenate(self._waiting)
+        array = cast("zarr.Array[Any]", self._group["windows"])
+        everything = slice(None)
+        write_region(array, (slice(self._n, self._n + count), everything, everything), block[:count])
+        self._n += count
+        self._n_waiting = len(block) - count
+        self._waiting = [block[count:]]
+
+    def _publish(self, n: int, origin: Mapping[str, npt.NDArray[Any]], *, complete: bool) -> None:
+        variables = self._template.variables(n, _origin_variables(origin))
+        publish(self._location, variables, self._template.attributes(complete=complete))
+        self._group = open_group(self._location, "r+")
+
+
+def _origin_variables(origin: Mapping[str, npt.NDArray[Any]]) -> dict[str, Variable]:
+    return {name: Variable(name, ("sample",), _ORIGIN[name], values) for name, values in origin.items()}
+
+
+def _assigned(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Variable]:
+    return {
+        name: Variable(name, _assigned_dimensions(name, values), {}, np.asarray(values))
+        for name, values in arrays.items()
+    }
+
+
+def _assigned_dimensions(name: str, values: npt.NDArray[Any]) -> tuple[str, ...]:
+    if values.ndim == 1:
+        return ("sample",)
+    return ("sample", "latent" if name.startswith("embedding") else "cluster")
