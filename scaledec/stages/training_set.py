@@ -1,0 +1,338 @@
+"""The training set: a seeded sample of the cube's windows, equal over channels, split without leaks.
+
+First the coverage of randomly ordered segments is read until enough usable windows are known; then the
+split is drawn over whole (station, segment) groups; then the power of the chosen segments is read, one after
+another, and the windows are written in the order channel, segment, window.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.config import Config, cube_fingerprint, hash_json
+from scaledec.errors import TrainingError
+from scaledec.grid import WindowGrid
+from scaledec.location import Location
+from scaledec.numerics.windows import cut_windows, finite_windows, usable_windows
+from scaledec.stages.readahead import read_ahead
+from scaledec.stages.sampling import Group, share_equally, split_groups, windows_within_segment
+from scaledec.store.cube import CubeStore
+from scaledec.store.training import TRAIN, VALIDATION, TrainingStore, TrainingTemplate
+
+__all__ = [
+    "LEAST_WINDOWS",
+    "SAMPLING_ALGORITHM",
+    "Draw",
+    "build_training_set",
+    "draw_windows",
+    "training_fingerprint",
+]
+
+SAMPLING_ALGORITHM = 1
+"""Raised whenever the code samples other windows from the same cube and settings."""
+
+_log = logging.getLogger(__name__)
+
+# A segment costs one read however many windows are taken from it; so many keep reading cheap while the
+# sample still spreads over many days.
+_WINDOWS_PER_SEGMENT = 32
+# Up to so many windows are read one by one: about as many as a day at 100 Hz has inner chunks.
+_READ_SINGLY = 8
+_READERS = 4
+_STREAM_SPLIT = 2**31  # seed stream of the split; channels use their own index
+
+LEAST_WINDOWS = 8
+"""Fewest windows of a split: fewer teach and prove nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The windows to take from one segment."""
+
+    channel_index: int
+    time_index: int
+    validation: bool
+    candidates: npt.NDArray[np.int64]
+    """Usable windows in random order: the first finite ones are taken."""
+    wanted: int
+
+
+_Windows: TypeAlias = tuple[Draw, npt.NDArray[np.int64], npt.NDArray[Any]]
+"""A draw, the numbers of its windows (window,), and their power (window, frame, frequency)."""
+
+
+def build_training_set(
+    config: Config,
+    cube: CubeStore,
+    location: Location,
+    *,
+    segments: Collection[tuple[int, int]] | None = None,
+) -> TrainingStore:
+    """Sample windows of the cube and write them to a new training store.
+
+    The same configuration and cube give the same bytes. Memory holds a few segments, never the sample.
+
+    Parameters
+    ----------
+    config
+        ``pretrain.windows``, ``validation`` and ``seed``, and the window grid.
+    cube
+        The cube to sample.
+    location
+        Where the training store goes; what lies there is replaced.
+    segments
+        Indices (channel, time) of the segments that hold power; ``None``: look at all.
+
+    Raises
+    ------
+    TrainingError
+        If the cube holds too few usable windows, or they cannot be split.
+    """
+    draws = draw_windows(config, cube, segments=segments)
+    n = sum(draw.wanted for draw in draws)
+    if n < config.pretrain.windows:
+        _log.warning("the cube holds %d usable windows of the %d asked for", n, config.pretrain.windows)
+    windows = config.window_grid
+    with TrainingStore.create(location, _template(config, cube), n) as writer:
+        for draw, chosen, power in read_ahead(
+            lambda draw: _read_draw(cube, windows, draw), draws, ahead=_READERS
+        ):
+            if len(chosen):
+                writer.append(
+                    power,
+                    channels=[cube.channels[draw.channel_index]] * len(chosen),
+                    segment_start_ns=np.full(len(chosen), cube.segment_start_ns(draw.time_index)),
+                    window_index=chosen.astype(np.int32),
+                    split=np.full(len(chosen), VALIDATION if draw.validation else TRAIN, np.uint8),
+                )
+    return TrainingStore.open(location)
+
+
+def training_fingerprint(config: Config) -> str:
+    """Hash of the settings that decide which windows are sampled, and their values, given a cube.
+
+    The cube's extent is left out: a model stays what it is while new days arrive.
+    """
+    pretrain = config.pretrain
+    sampling = [pretrain.windows, pretrain.validation, pretrain.seed]
+    return hash_json(
+        [SAMPLING_ALGORITHM, cube_fingerprint(config), config.windows.model_dump(mode="json"), sampling]
+    )
+
+
+def _template(config: Config, cube: CubeStore) -> TrainingTemplate:
+    return TrainingTemplate(
+        frames=config.window_grid.length,
+        hop_s=cube.grid.hop_s,
+        frequency_hz=tuple(cube.grid.frequency_hz.tolist()),
+        scale=cube.template.scale,
+        dtype=cube.template.dtype,
+        fingerprint=training_fingerprint(config),
+    )
+
+
+def draw_windows(
+    config: Config, cube: CubeStore, *, segments: Collection[tuple[int, int]] | None = None
+) -> tuple[Draw, ...]:
+    """Choose the windows of the training set from coverage alone, in the order channel, segment.
+
+    Raises
+    ------
+    TrainingError
+        If too few windows are usable, or they cannot be split.
+    """
+    seed = config.pretrain.seed % 2**64
+    channels = [
+        _Channel(index, times, np.random.default_rng([seed, index]))
+        for index, times in enumerate(_segments_of_each_channel(cube, segments))
+    ]
+    _visit(cube, config.window_grid, channels, config.pretrain.windows)
+    split_rng = np.random.default_rng([seed, _STREAM_SPLIT])
+    held_out = _split(cube, channels, config.pretrain.windows, config.pretrain.validation, split_rng)
+    _leave_out_windows_across_the_split(cube, config.window_grid, channels, held_out)
+    draws = tuple(_draws(cube, channels, config.pretrain.windows, held_out))
+    _check_enough(config, draws)
+    return draws
+
+
+class _Channel:
+    """Segments of one channel in random order, and the usable windows of those looked at so far."""
+
+    def __init__(self, index: int, segments: Sequence[int], rng: np.random.Generator) -> None:
+        self.index = index
+        self.rng = rng
+        self.order = [segments[place] for place in rng.permutation(len(segments))]
+        self.usable: dict[int, npt.NDArray[np.int64]] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every segment was looked at."""
+        return len(self.usable) == len(self.order)
+
+    @property
+    def n_usable(self) -> int:
+        """Usable windows known so far."""
+        return sum(map(len, self.usable.values()))
+
+    def missing(self, target: int) -> int:
+        """Windows still to be found to take ``target`` with no more than a few from each segment."""
+        if self.complete:
+            return 0
+        return max(0, target - sum(min(len(found), _WINDOWS_PER_SEGMENT) for found in self.usable.values()))
+
+    def next_segments(self, missing: int) -> list[int]:
+        """Segments to look at next: more each time that too little was found."""
+        seen = len(self.usable)
+        count = max(-(-missing // _WINDOWS_PER_SEGMENT), seen)
+        return self.order[seen : seen + count]
+
+
+def _segments_of_each_channel(
+    cube: CubeStore, segments: Collection[tuple[int, int]] | None
+) -> list[Sequence[int]]:
+    if segments is None:
+        return [range(cube.n_segments)] * len(cube.channels)
+    times: list[list[int]] = [[] for _ in cube.channels]
+    for channel_index, time_index in sorted(segments):
+        times[channel_index].append(time_index)
+    return list(times)
+
+
+def _visit(cube: CubeStore, windows: WindowGrid, channels: Sequence[_Channel], total: int) -> None:
+    """Look at the coverage of segments until every channel can give its share, or has no more."""
+
+    def look(place: tuple[_Channel, int]) -> npt.NDArray[np.int64]:
+        channel, time_index = place
+        coverage = cube.read_coverage(channel.index, time_index, stop=windows.n_frames + windows.head_frames)
+        usable = usable_windows(
+            coverage,
+            length=windows.length,
+            stride=windows.stride,
+            n_windows=windows.n_windows,
+            min_coverage=windows.min_coverage,
+        )
+        return np.flatnonzero(usable)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        while True:
+            room = [channel.n_usable if channel.complete else total for channel in channels]
+            shares = share_equally(total, room)
+            missing = [channel.missing(int(share)) for channel, share in zip(channels, shares, strict=True)]
+            places = [
+                (channel, time_index)
+                for channel, count in zip(channels, missing, strict=True)
+                if count
+                for time_index in channel.next_segments(count)
+            ]
+            if not places:
+                return
+            for (channel, time_index), found in zip(places, pool.map(look, places), strict=True):
+                channel.usable[time_index] = found
+
+
+def _split(
+    cube: CubeStore, channels: Sequence[_Channel], total: int, share: float, rng: np.random.Generator
+) -> dict[Group, bool]:
+    """Whether each group that may give windows is held out for validation."""
+    weights: dict[Group, int] = defaultdict(int)
+    for channel, counts in _shares(channels, total):
+        for time_index, count in counts.items():
+            if len(channel.usable[time_index]):
+                # A segment that gives none for now may have to stand in for another one later.
+                weights[_group(cube, channel, time_index)] += max(1, count)
+    held_out = split_groups(weights, share, rng)
+    return {group: group in held_out for group in weights}
+
+
+def _shares(channels: Sequence[_Channel], total: int) -> Iterator[tuple[_Channel, dict[int, int]]]:
+    """How many windows each segment of each channel gives: equal over channels, then over segments."""
+    totals = share_equally(total, [channel.n_usable for channel in channels])
+    for channel, n in zip(channels, totals, strict=True):
+        times = sorted(channel.usable)
+        counts = share_equally(int(n), [len(channel.usable[time]) for time in times])
+        yield channel, {time: int(count) for time, count in zip(times, counts, strict=True)}
+
+
+def _group(cube: CubeStore, channel: _Channel, time_index: int) -> Group:
+    return cube.channels[channel.index].station_key, time_index
+
+
+def _leave_out_windows_across_the_split(
+    cube: CubeStore, windows: WindowGrid, channels: Sequence[_Channel], held_out: Mapping[Group, bool]
+) -> None:
+    """Drop windows that use samples of the next segment where that one is in the other split."""
+    inside = windows_within_segment(cube.grid, windows)
+    for channel in channels:
+        for time_index, usable in channel.usable.items():
+            here = held_out.get(_group(cube, channel, time_index))
+            if here is not held_out.get(_group(cube, channel, time_index + 1), here):
+                channel.usable[time_index] = usable[usable < inside]
+
+
+def _draws(
+    cube: CubeStore, channels: Sequence[_Channel], total: int, held_out: Mapping[Group, bool]
+) -> Iterator[Draw]:
+    for channel, counts in _shares(channels, total):
+        for time_index, count in counts.items():
+            if count:
+                candidates = channel.rng.permutation(channel.usable[time_index])
+                validation = held_out[_group(cube, channel, time_index)]
+                yield Draw(channel.index, time_index, validation, candidates, count)
+
+
+def _check_enough(config: Config, draws: Sequence[Draw]) -> None:
+    for validation, name in ((False, "training"), (True, "validation")):
+        n = sum(draw.wanted for draw in draws if draw.validation is validation)
+        if n < LEAST_WINDOWS:
+            raise TrainingError(
+                f"{n} usable windows for {name}; expected at least {LEAST_WINDOWS}: raise pretrain.windows "
+                f"(now {config.pretrain.windows}), widen archive.start, archive.end or archive.channels, or "
+                f"lower windows.min_coverage (now {config.windows.min_coverage:g})"
+            )
+
+
+def _read_draw(cube: CubeStore, windows: WindowGrid, draw: Draw) -> _Windows:
+    """The windows of one segment in the order of time; those with a value that is not finite are replaced."""
+    read = _read_singly if draw.wanted <= _READ_SINGLY else _read_whole
+    chosen, power = read(cube, windows, draw)
+    order = np.argsort(chosen)
+    return draw, chosen[order], power[order]
+
+
+def _read_whole(
+    cube: CubeStore, windows: WindowGrid, draw: Draw
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    power, _ = cube.read_frames(
+        draw.channel_index, draw.time_index, stop=windows.n_frames + windows.head_frames
+    )
+    cut = {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
+    finite = finite_windows(power, **cut)
+    chosen = draw.candidates[finite[draw.candidates]][: draw.wanted]
+    return chosen, cut_windows(power, **cut)[chosen]
+
+
+def _read_singly(
+    cube: CubeStore, windows: WindowGrid, draw: Draw
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    chosen: list[int] = []
+    powers: list[npt.NDArray[Any]] = []
+    for window in map(int, draw.candidates):
+        if len(chosen) == draw.wanted:
+            break
+        first = window * windows.stride
+        power, _ = cube.read_frames(
+            draw.channel_index, draw.time_index, first=first, stop=first + windows.length
+        )
+        if np.isfinite(power).all():
+            chosen.append(window)
+            powers.append(power)
+    shape = 0, windows.length, cube.grid.n_frequencies
+    return np.array(chosen, np.int64), np.stack(powers) if powers else np.empty(shape, cube.template.dtype)

@@ -1,0 +1,97 @@
+"""Small real cubes for tests: segments of ten minutes with a frame a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaledec.config import Config, cube_fingerprint
+from scaledec.location import Location
+from scaledec.places import Places
+from scaledec.store.cube import CubeStore, CubeTemplate
+from scaledec.vocabulary import ChannelId, TaskResult, parse_time
+
+START_NS = parse_time("2020-01-01")
+N_FRAMES = 600
+
+
+def small_config(root: Path, **sections: Mapping[str, Any]) -> Config:
+    """8 Hz samples, frames of 2 s every second, 9 frequencies, windows of 16 s every 8 s."""
+    values: dict[str, Any] = {
+        "root": str(root),
+        "archive": {"url": "memory://none"},
+        "spectrogram": {"sampling_rate_hz": 8, "segment_s": N_FRAMES, "window_s": 2, "overlap": 0.5},
+        "windows": {"length_s": 16, "stride_s": 8, "min_coverage": 1.0},
+        "model": {"widths": [4, 8], "latent": 3},
+        "pretrain": {"windows": 400, "validation": 0.2, "seed": 3},
+        "cluster": {"n_clusters": 3},
+        "label": {"segments_per_shard": 2},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return Config.model_validate(values)
+
+
+def channels_of(n: int) -> list[ChannelId]:
+    """``XX.S00..HHZ``, ``XX.S00..HHN``, ``XX.S01..HHZ``, ...: two channels a station."""
+    return [ChannelId("XX", f"S{index // 2:02}", "", ("HHZ", "HHN")[index % 2]) for index in range(n)]
+
+
+def make_cube(
+    config: Config, channels: Sequence[ChannelId], n_segments: int, *, empty: Sequence[tuple[int, int]] = ()
+) -> CubeStore:
+    """A cube of :func:`expected_power`, but for the segments (channel, time) that are left empty."""
+    template = CubeTemplate(
+        grid=config.spectrogram_grid,
+        scale="db",
+        dtype=config.spectrogram.dtype,
+        fingerprint=cube_fingerprint(config),
+        settings=config.spectrogram.model_dump(mode="json"),
+    )
+    place = Places.at(config.root).cube
+    cube = CubeStore.create_or_extend(place, template, channels, START_NS, n_segments)
+    for channel_index in range(len(channels)):
+        for time_index in range(n_segments):
+            if (channel_index, time_index) not in empty:
+                fill_segment(cube, channel_index, time_index)
+    return CubeStore.open(place)
+
+
+def fill_segment(cube: CubeStore, channel_index: int, time_index: int, *, gap: slice = slice(0, 0)) -> int:
+    """Write one segment; frames of ``gap`` hold no sample."""
+    power = expected_power(cube, channel_index, time_index)
+    coverage = np.full(len(power), 100, np.uint8)
+    power[gap] = np.nan
+    coverage[gap] = 0
+    return cube.write_segment(channel_index, time_index, power, coverage)
+
+
+def expected_power(cube: CubeStore, channel_index: int, time_index: int) -> np.ndarray[Any, np.dtype[Any]]:
+    frame = np.arange(cube.grid.n_frames)[:, None]
+    frequency = np.arange(cube.grid.n_frequencies)[None, :]
+    place = 100 * channel_index + time_index + frame / 1000 + frequency / 8
+    rng = np.random.default_rng([channel_index, time_index])
+    noise = rng.normal(scale=8, size=place.shape)
+    return np.asarray(place + noise, dtype=cube.template.dtype)
+
+
+def cube_results(cube: CubeStore) -> dict[str, TaskResult]:
+    """What the ledger of the cube would hold: one result for every segment with power."""
+    from scaledec.stages.cube_plan import cube_task_key
+
+    results = {}
+    for channel_index, channel in enumerate(cube.channels):
+        for time_index in range(cube.n_segments):
+            if not cube.read_coverage(channel_index, time_index).any():
+                continue
+            key = cube_task_key(channel, cube.segment_start_ns(time_index))
+            checksum = cube.checksum(channel_index, time_index)
+            results[key] = TaskResult(key, "fixed", "done", details={"checksum": checksum})
+    return results
+
+
+def location(path: Path) -> Location:
+    return Location(str(path))
