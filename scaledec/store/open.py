@@ -20,7 +20,15 @@ from zarr.storage import FsspecStore, LocalStore
 from scaledec.errors import ScaledecError, StoreError, StoreNotFoundError
 from scaledec.location import Location
 
-__all__ = ["clean_partial_files", "delete_object", "open_group", "open_store", "put_object", "store_errors"]
+__all__ = [
+    "clean_partial_files",
+    "delete_object",
+    "open_group",
+    "open_store",
+    "put_object",
+    "remove_store",
+    "store_errors",
+]
 
 # A write lasts seconds; a partial file untouched for this long belongs to a process that died.
 _STALE_S = 15 * 60
@@ -89,7 +97,7 @@ def open_group(location: Location, mode: Literal["r", "r+"] = "r") -> zarr.Group
 def put_object(store: Store, key: str, parts: Sequence[bytes]) -> None:
     """Write one whole object from its parts; a reader sees the old one or the new one.
 
-    A local partial file lies beside the store (``NAME.zarr.partial/``), never inside it: a reader cannot
+    A local partial file lies beside the store (``.NAME.zarr.partial/``), never inside it: a reader cannot
     meet it, and what a killed process left is found without walking the store.
     """
     n_bytes = sum(map(len, parts))
@@ -107,6 +115,16 @@ def delete_object(store: Store, key: str) -> None:
             (store.root / key).unlink(missing_ok=True)
         elif sync(store.exists(key)):
             sync(store.delete(key))
+
+
+def remove_store(location: Location) -> None:
+    """Remove a store and everything in it, its visible part (the root's metadata) first."""
+    with store_errors(location, "remove"):
+        if not location.exists():
+            return
+        delete_object(open_store(location, read_only=False), "zarr.json")
+        fs, path = location.filesystem()
+        fs.rm(path, recursive=True)
 
 
 def clean_partial_files(location: Location, *, older_than_s: float = _STALE_S) -> int:
@@ -128,7 +146,7 @@ def clean_partial_files(location: Location, *, older_than_s: float = _STALE_S) -
 
 
 def _partial_folder(root: Path) -> Path:
-    return root.with_name(f"{root.name}.partial")
+    return root.with_name(f".{root.name}.partial")
 
 
 def _put_file(root: Path, key: str, parts: Sequence[bytes]) -> None:

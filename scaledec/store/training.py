@@ -16,7 +16,7 @@ import zarr
 from scaledec.errors import StoreNotFoundError
 from scaledec.location import Location
 from scaledec.store.axes import read_values
-from scaledec.store.open import open_group, store_errors
+from scaledec.store.open import clean_partial_files, open_group, remove_store, store_errors
 from scaledec.store.region import write_region
 from scaledec.store.template import Variable, fixed_strings, publish, read_settings, time_attributes
 from scaledec.vocabulary import ChannelId, JsonValue
@@ -245,6 +245,8 @@ class TrainingWriter:
         self._waiting: list[npt.NDArray[Any]] = []
         self._n_waiting = 0
         self._origin: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _ORIGIN}
+        clean_partial_files(location)
+        remove_store(location)
         shards = -(-max(n, 1) // template.samples_per_shard)
         self._publish(shards * template.samples_per_shard, {}, complete=False)
 
