@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scaledec.config import Config, cube_fingerprint
-from scaledec.location import Location
+from scaledec.config import Config, cube_fingerprint, run_fingerprint
+from scaledec.ledger.ledger import Ledger
+from scaledec.numerics.nets.presets import NetworkSpec
+from scaledec.numerics.normalise import Normaliser
 from scaledec.places import Places
+from scaledec.stages.label import LabelContext
+from scaledec.stages.label_plan import LabelPlan, plan_labels, task_key
 from scaledec.store.cube import CubeStore, CubeTemplate
+from scaledec.store.labels import LabelStore, LabelTemplate
+from scaledec.training.saved_model import SavedModel
 from scaledec.vocabulary import ChannelId, TaskResult, parse_time
 
 START_NS = parse_time("2020-01-01")
@@ -80,18 +87,66 @@ def expected_power(cube: CubeStore, channel_index: int, time_index: int) -> np.n
 
 def cube_results(cube: CubeStore) -> dict[str, TaskResult]:
     """What the ledger of the cube would hold: one result for every segment with power."""
-    from scaledec.stages.cube_plan import cube_task_key
-
     results = {}
     for channel_index, channel in enumerate(cube.channels):
         for time_index in range(cube.n_segments):
             if not cube.read_coverage(channel_index, time_index).any():
                 continue
-            key = cube_task_key(channel, cube.segment_start_ns(time_index))
+            key = task_key(channel, cube.segment_start_ns(time_index))
             checksum = cube.checksum(channel_index, time_index)
             results[key] = TaskResult(key, "fixed", "done", details={"checksum": checksum})
     return results
 
 
-def location(path: Path) -> Location:
-    return Location(str(path))
+def save_model(config: Config, run: str = "run", *, seed: int = 0) -> str:
+    """A model with random weights whose centroids are embeddings of random windows; its checksum."""
+    grid, windows = config.spectrogram_grid, config.window_grid
+    spec = NetworkSpec(windows.length, grid.n_frequencies, config.model.widths, config.model.latent)
+    rng = np.random.default_rng(seed)
+    examples = rng.normal(size=(64, windows.length, grid.n_frequencies)).astype(np.float32) * 8 + 50
+    normaliser = Normaliser.fit("whiten", [examples])
+    model = SavedModel(spec.build(seed), spec, normaliser)
+    centroids = model.embed(examples[: config.cluster.n_clusters]).astype(np.float64)
+    model = dataclasses.replace(model, method="kmeans", centroids=centroids)
+    return model.save(Places.at(config.root).run(run))
+
+
+def make_labels(config: Config, cube: CubeStore, run: str = "run") -> LabelContext:
+    """An empty label store of a saved model, and the context to fill it."""
+    places = Places.at(config.root)
+    model = SavedModel.load(places.run(run))
+    template = LabelTemplate(
+        run=run,
+        fingerprint=run_fingerprint(config),
+        method=model.method,
+        grid=cube.grid,
+        windows=config.window_grid,
+        segments_per_shard=config.label.segments_per_shard,
+        centroid=model.centroids,
+        prototype=model.prototypes(),
+        prototype_units="1",
+        embedding=config.label.embedding,
+        confidence="soft assignment",
+    )
+    store = LabelStore.create_or_extend(
+        places.labels(run), template, cube.channels, cube.start_ns, cube.n_segments
+    )
+    return LabelContext(
+        cube=places.cube,
+        model=places.run(run),
+        labels=store.location,
+        windows=config.window_grid,
+        batch=config.label.batch,
+        embedding=config.label.embedding,
+    )
+
+
+def plan_for(config: Config, cube: CubeStore, checksum: str, run: str = "run") -> LabelPlan:
+    """The plan of what is left, from what the cube holds and the run's ledger."""
+    done = Ledger(Places.at(config.root).label_ledger(run)).read()
+    return plan_labels(config, cube, cube_results(cube), done, model_checksum=checksum)
+
+
+def file_bytes(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

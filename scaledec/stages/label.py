@@ -1,0 +1,193 @@
+"""Label the windows of one shard of the archive with a trained model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from scaledec.errors import StoreError
+from scaledec.grid import WindowGrid
+from scaledec.location import Location
+from scaledec.numerics.windows import cut_windows, finite_windows, usable_windows
+from scaledec.stages.readahead import read_ahead
+from scaledec.store.cube import CubeStore
+from scaledec.store.labels import LabelBlock, LabelStore
+from scaledec.training.saved_model import SavedModel
+from scaledec.vocabulary import JsonValue, LabelTask, TaskResult
+
+__all__ = ["LabelContext", "Labeller", "count_labels", "failed", "label_task", "write_block"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelContext:
+    """What every labelling task of a run shares; small, and may be pickled."""
+
+    cube: Location
+    model: Location
+    """Folder of the trained model."""
+    labels: Location
+    """The label store, already created by the coordinator."""
+    windows: WindowGrid
+    batch: int = 256
+    """Windows encoded at once."""
+    embedding: bool = True
+    """Whether embeddings are stored."""
+
+
+class Labeller:
+    """Labels tasks one after another with a model that is loaded once.
+
+    Memory holds two segments (one is read ahead), a batch of windows and the labels of a shard.
+    """
+
+    def __init__(
+        self, context: LabelContext, *, threads: int | None = None, device: torch.device | None = None
+    ) -> None:
+        """Open the cube and load the model.
+
+        Parameters
+        ----------
+        context
+            The cube, the model and how windows are cut.
+        threads
+            Threads of torch in this whole process; ``None`` leaves them as they are.
+        device
+            Where the network works; the CPU by default.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.context = context
+        self._cube = CubeStore.open(context.cube)
+        self._model = SavedModel.load(context.model, device=device)
+
+    def label(self, task: LabelTask) -> LabelBlock:
+        """Label every window that starts in the task's segments.
+
+        Windows with too few real samples, or with a value that is not finite, are left unlabelled:
+        label -1, everything else NaN.
+
+        Raises
+        ------
+        StoreError
+            If a segment of the cube cannot be read.
+        """
+        times = range(task.first_time_index, task.stop_time_index)
+        block = self._unlabelled(task)
+        segments = read_ahead(lambda time_index: self._read(task.channel_index, time_index), times)
+        for row, (power, coverage) in enumerate(segments):
+            chosen = self._usable(power, coverage)
+            if not len(chosen):
+                continue
+            z_ND = self._embed(power, chosen)
+            found = self._model.assign(z_ND)
+            block.label[row, chosen] = found.label
+            block.confidence[row, chosen] = found.confidence
+            block.distance[row, chosen] = found.distance
+            if block.embedding is not None:
+                block.embedding[row, chosen] = z_ND
+        return block
+
+    def run(self, task: LabelTask) -> TaskResult:
+        """Label a task and write its region; a part of the cube that cannot be read is a failed result.
+
+        Raises
+        ------
+        StoreError
+            If the labels cannot be written.
+        """
+        started = time.perf_counter()
+        try:
+            block = self.label(task)
+        except StoreError as error:
+            return failed(task, str(error))
+        labels = LabelStore.open(self.context.labels, "r+")
+        return write_block(labels, task, block, label_s=time.perf_counter() - started)
+
+    def _read(self, channel_index: int, time_index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        windows = self.context.windows
+        return self._cube.read_frames(channel_index, time_index, stop=windows.n_frames + windows.head_frames)
+
+    def _usable(self, power: npt.NDArray[Any], coverage: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Numbers of the windows that can be labelled."""
+        usable = usable_windows(coverage, min_coverage=self.context.windows.min_coverage, **self._cut)
+        if usable.any():
+            usable &= finite_windows(power, **self._cut)
+        return np.flatnonzero(usable)
+
+    def _embed(self, power: npt.NDArray[Any], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Embedding of the chosen windows, shape (chosen, latent)."""
+        windows = cut_windows(power, **self._cut)
+        step = self.context.batch
+        parts = [self._model.embed(windows[chosen[i : i + step]]) for i in range(0, len(chosen), step)]
+        return np.concatenate(parts)
+
+    @property
+    def _cut(self) -> dict[str, int]:
+        windows = self.context.windows
+        return {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
+
+    def _unlabelled(self, task: LabelTask) -> LabelBlock:
+        shape = task.stop_time_index - task.first_time_index, self.context.windows.n_windows
+        latent = self._model.spec.latent
+        return LabelBlock(
+            channel_index=task.channel_index,
+            first_time_index=task.first_time_index,
+            label=np.full(shape, -1, np.int16),
+            confidence=np.full(shape, np.nan, np.float32),
+            distance=np.full(shape, np.nan, np.float32),
+            embedding=np.full((*shape, latent), np.nan, np.float32) if self.context.embedding else None,
+        )
+
+
+def label_task(task: LabelTask, context: LabelContext) -> TaskResult:
+    """Label one task and write its region, with a model loaded for it alone.
+
+    For many tasks make one :class:`Labeller` and call its :meth:`~Labeller.run`.
+    """
+    return Labeller(context).run(task)
+
+
+def write_block(
+    labels: LabelStore, task: LabelTask, block: LabelBlock, *, label_s: float = 0.0
+) -> TaskResult:
+    """Write the labels of a task; on return they are durable, and the result may go to the ledger.
+
+    Parameters
+    ----------
+    labels
+        Opened ``r+``.
+    task, block
+        What was labelled, and the labels.
+    label_s
+        Seconds that labelling took; kept in the result.
+    """
+    started = time.perf_counter()
+    checksum = labels.write_region(block)
+    seconds = {"label": round(label_s, 3), "write": round(time.perf_counter() - started, 3)}
+    return TaskResult(
+        task.key,
+        task.fingerprint,
+        "done",
+        details={"checksum": checksum, **count_labels(block), "seconds": seconds},
+    )
+
+
+def count_labels(block: LabelBlock) -> dict[str, JsonValue]:
+    """Windows with and without a label, and how many of each label, for the ledger."""
+    label, count = np.unique(block.label[block.label >= 0], return_counts=True)
+    labelled = int(count.sum())
+    return {
+        "labelled": labelled,
+        "unlabelled": block.label.size - labelled,
+        "labels": {str(number): int(n) for number, n in zip(label, count, strict=True)},
+    }
+
+
+def failed(task: LabelTask, reason: str) -> TaskResult:
+    """The result of a task whose part of the cube could not be read."""
+    return TaskResult(task.key, task.fingerprint, "failed", reason)

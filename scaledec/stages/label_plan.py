@@ -1,0 +1,122 @@
+"""What of the archive is left to label: one task a shard of the label store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from scaledec.config import Config, hash_json, run_fingerprint
+from scaledec.store.cube import CubeStore
+from scaledec.vocabulary import ChannelId, LabelTask, TaskResult, format_time
+
+__all__ = ["LABEL_ALGORITHM", "LabelPlan", "plan_labels"]
+
+LABEL_ALGORITHM = 1
+"""Raised whenever the code gives other labels for the same model and cube."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPlan:
+    """The tasks that are left, and what they cost."""
+
+    tasks: tuple[LabelTask, ...]
+    n_done: int
+    """Tasks whose labels are up to date."""
+    n_segments: int
+    """Segments with power among the tasks left."""
+    bytes_to_read: int
+    """Power and coverage before decompression."""
+    bytes_to_write: int
+    """Labels, confidences, distances and embeddings before compression."""
+    memory_per_task: int
+    """Bytes that one labelling process holds beside its libraries and the model."""
+
+
+def plan_labels(
+    config: Config,
+    cube: CubeStore,
+    cube_ledger: Mapping[str, TaskResult],
+    done: Mapping[str, TaskResult],
+    *,
+    model_checksum: str,
+) -> LabelPlan:
+    """Plan the labelling of every shard that holds power, leaving out what is up to date.
+
+    A task's fingerprint covers the run's settings, the model, and what the cube holds for its segments
+    and for the one after them (whose first frames its last windows use): a recomputed segment redoes
+    the label shard it is in, and the one before where that reaches into it.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    cube
+        The cube to label.
+    cube_ledger, done
+        Newest result of every task of the cube and of the labels of this run.
+    model_checksum
+        Of the trained model's files.
+    """
+    settings: list[object] = [
+        LABEL_ALGORITHM,
+        run_fingerprint(config),
+        model_checksum,
+        config.label.embedding,
+    ]
+    tasks: list[LabelTask] = []
+    n_done = n_segments = 0
+    for task, n_filled in _shards(config, cube, cube_ledger, settings):
+        result = done.get(task.key)
+        if result is not None and result.status == "done" and result.fingerprint == task.fingerprint:
+            n_done += 1
+        else:
+            tasks.append(task)
+            n_segments += n_filled
+    return LabelPlan(tuple(tasks), n_done, n_segments, **_costs(config, tasks, n_segments))
+
+
+def _shards(
+    config: Config, cube: CubeStore, cube_ledger: Mapping[str, TaskResult], settings: list[object]
+) -> Iterator[tuple[LabelTask, int]]:
+    """Every shard that holds power, with the number of its segments that do."""
+    reach = 1 if config.window_grid.head_frames else 0
+    step = config.label.segments_per_shard
+    starts = [cube.segment_start_ns(index) for index in range(cube.n_segments)]
+    for index, channel in enumerate(cube.channels):
+        contents = [_content(cube_ledger.get(task_key(channel, start))) for start in starts]
+        for first in range(0, cube.n_segments, step):
+            stop = min(first + step, cube.n_segments)
+            n_filled = sum(content is not None for content in contents[first:stop])
+            if n_filled:
+                fingerprint = hash_json([*settings, contents[first : stop + reach]])
+                key = task_key(channel, starts[first])
+                yield LabelTask(key, fingerprint, channel, index, first, stop), n_filled
+
+
+def task_key(channel: ChannelId, start_ns: int) -> str:
+    """Name in a ledger: the channel and the start of the segment, for a label task of its first one."""
+    return f"{channel}/{format_time(start_ns)}"
+
+
+def _content(result: TaskResult | None) -> list[str] | None:
+    """What identifies the bytes of one segment of the cube; ``None`` where it holds nothing."""
+    if result is None or result.status != "done":
+        return None
+    return [result.fingerprint, str(result.details.get("checksum"))]
+
+
+def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str, int]:
+    grid, windows = config.spectrogram_grid, config.window_grid
+    row = grid.n_frequencies * (2 if config.spectrogram.dtype == "float16" else 4)
+    per_window = 10 + (4 * config.model.latent if config.label.embedding else 0)
+    segment = (grid.n_frames + windows.head_frames) * (row + 1)
+    batch = config.label.batch * windows.length * grid.n_frequencies * 4
+    block = config.label.segments_per_shard * windows.n_windows * per_window
+    n_written = sum(task.stop_time_index - task.first_time_index for task in tasks)
+    return {
+        "bytes_to_read": n_segments * segment,
+        "bytes_to_write": n_written * windows.n_windows * per_window,
+        # Two segments (one is read ahead), their decompressed chunks, one batch through the network's
+        # widest layers (about eight times its input), and the block of results.
+        "memory_per_task": 3 * segment + 8 * batch + block,
+    }

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaledec.errors import StoreError, StoreNotFoundError
+from scaledec.places import Places
+from scaledec.stages.label import LabelContext, Labeller, label_task, write_block
+from scaledec.store.cube import CubeStore
+from scaledec.store.labels import LabelBlock, LabelStore
+from scaledec.training.saved_model import SavedModel
+from scaledec.vocabulary import LabelTask
+from tests.stages.small_cubes import (
+    channels_of,
+    file_bytes,
+    fill_segment,
+    make_cube,
+    make_labels,
+    plan_for,
+    save_model,
+    small_config,
+)
+
+N_WINDOWS = 75
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[CubeStore, LabelContext, tuple[LabelTask, ...]]:
+    """Two channels, three segments (the last shard holds one), a gap in one of them, one segment empty."""
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(2), 3, empty=[(1, 1)])
+    fill_segment(CubeStore.open(cube.location, "r+"), 0, 1, gap=slice(200, 230))
+    checksum = save_model(config)
+    context = make_labels(config, cube)
+    return cube, context, plan_for(config, cube, checksum).tasks
+
+
+def expected_by_single_windows(cube: CubeStore, context: LabelContext, task: LabelTask) -> LabelBlock:
+    """The plain way: one window at a time, each read by itself."""
+    model = SavedModel.load(context.model)
+    grid = context.windows
+    shape = task.stop_time_index - task.first_time_index, grid.n_windows
+    label = np.full(shape, -1, np.int16)
+    confidence, distance = np.full((2, *shape), np.nan, np.float32)
+    embedding = np.full((*shape, 3), np.nan, np.float32)
+    for row, time_index in enumerate(range(task.first_time_index, task.stop_time_index)):
+        for window in range(grid.n_windows):
+            first = window * grid.stride
+            power, coverage = cube.read_frames(
+                task.channel_index, time_index, first=first, stop=first + grid.length
+            )
+            if coverage.mean() / 100 < grid.min_coverage or not np.isfinite(power).all():
+                continue
+            z = model.embed(power[None])
+            found = model.assign(z)
+            label[row, window] = found.label[0]
+            confidence[row, window], distance[row, window] = found.confidence[0], found.distance[0]
+            embedding[row, window] = z[0]
+    return LabelBlock(task.channel_index, task.first_time_index, label, confidence, distance, embedding)
+
+
+def assert_same_block(found: LabelBlock, expected: LabelBlock) -> None:
+    for name in ("label", "confidence", "distance", "embedding"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+
+
+def test_labels_are_those_of_each_window_read_and_embedded_alone(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    cube, context, tasks = small
+    labeller = Labeller(context)
+    assert len(tasks) == 4
+    for task in tasks:
+        assert_same_block(labeller.label(task), expected_by_single_windows(cube, context, task))
+
+
+def test_the_last_windows_of_a_segment_use_the_next_ones_frames(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    _, context, tasks = small
+    first, last = (Labeller(context).label(task) for task in tasks[:2])
+    assert context.windows.head_frames == 8
+    # Window 74 covers frames 592 to 608: there is a next segment behind the first two, none behind the third.
+    assert (first.label[:, 74] >= 0).all()
+    assert last.label[0, 74] == -1
+    assert (last.label[0, :74] >= 0).all()
+
+
+def test_a_gap_takes_exactly_the_windows_that_touch_it(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    _, context, tasks = small
+    label = Labeller(context).label(tasks[0]).label[1]
+    start = np.arange(N_WINDOWS) * 8
+    touches = (start < 230) & (start + 16 > 200)
+    np.testing.assert_array_equal(label == -1, touches)
+
+
+def test_a_result_tells_what_was_labelled(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    _, context, tasks = small
+    result = label_task(tasks[0], context)
+    store = LabelStore.open(context.labels)
+    found = store.read_region(0, 0, 2)
+    assert result.status == "done"
+    assert (result.key, result.fingerprint) == (tasks[0].key, tasks[0].fingerprint)
+    assert result.details["checksum"] == found.checksum
+    labelled = int((found.label >= 0).sum())
+    assert result.details["labelled"] == labelled == 145
+    assert result.details["unlabelled"] == 5
+    counts = {str(k): int((found.label == k).sum()) for k in np.unique(found.label) if k >= 0}
+    assert result.details["labels"] == counts
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1_000])
+def test_the_batch_changes_no_bit(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]], batch: int
+) -> None:
+    _, context, tasks = small
+    expected = Labeller(context).label(tasks[0])
+    assert_same_block(Labeller(dataclasses.replace(context, batch=batch)).label(tasks[0]), expected)
+
+
+def test_labelling_again_writes_the_same_bytes(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    _, context, tasks = small
+    labeller = Labeller(context)
+    for task in tasks:
+        labeller.run(task)
+    before = file_bytes(context.labels.path)
+    for task in reversed(tasks):
+        labeller.run(task)
+    assert file_bytes(context.labels.path) == before
+
+
+def test_without_embeddings_none_are_stored(tmp_path: Path) -> None:
+    config = small_config(tmp_path, label={"embedding": False})
+    cube = make_cube(config, channels_of(1), 2)
+    checksum = save_model(config)
+    context = make_labels(config, cube)
+    for task in plan_for(config, cube, checksum).tasks:
+        assert label_task(task, context).status == "done"
+    assert LabelStore.open(context.labels).read_region(0, 0, 2).embedding is None
+
+
+def test_a_damaged_segment_fails_its_task_alone(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    cube, context, tasks = small
+    shard = next(
+        p for p in (cube.location.path / "power").rglob("*") if p.is_file() and p.parts[-4:-2] == ("1", "0")
+    )
+    shard.write_bytes(shard.read_bytes()[:-40])
+    labeller = Labeller(context)
+    results = {task.key: labeller.run(task) for task in tasks}
+    statuses = [results[task.key].status for task in tasks]
+    assert statuses == ["done", "done", "failed", "done"]
+    assert "XX.S00..HHN" in (results[tasks[2].key].reason or "")
+
+
+def test_labels_that_cannot_be_written_stop_the_run(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    _, context, tasks = small
+    block = Labeller(context).label(tasks[0])
+    with pytest.raises(StoreError):
+        write_block(LabelStore.open(context.labels), tasks[0], block)
+
+
+def test_a_missing_model_is_named(small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]]) -> None:
+    _, context, _ = small
+    elsewhere = dataclasses.replace(context, model=Places.at(str(context.cube)).run("other"))
+    with pytest.raises(StoreNotFoundError, match="other"):
+        Labeller(elsewhere)

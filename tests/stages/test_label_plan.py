@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaledec.config import Config
+from scaledec.ledger.ledger import Ledger
+from scaledec.places import Places
+from scaledec.stages.label import Labeller
+from scaledec.store.cube import CubeStore
+from tests.stages.small_cubes import (
+    channels_of,
+    fill_segment,
+    make_cube,
+    make_labels,
+    plan_for,
+    save_model,
+    small_config,
+)
+
+
+def label_all(config: Config, cube: CubeStore, checksum: str) -> None:
+    labeller = Labeller(make_labels(config, cube))
+    ledger = Ledger(Places.at(config.root).label_ledger("run"))
+    for task in plan_for(config, cube, checksum).tasks:
+        ledger.append([labeller.run(task)])
+
+
+def test_there_is_one_task_a_shard_that_holds_power(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(2), 5, empty=[(0, 2), (0, 3), (1, 0)])
+    plan = plan_for(config, cube, "model")
+    places = [(task.channel_index, task.first_time_index, task.stop_time_index) for task in plan.tasks]
+    assert places == [(0, 0, 2), (0, 4, 5), (1, 0, 2), (1, 2, 4), (1, 4, 5)]
+    assert plan.tasks[0].key == "XX.S00..HHZ/2020-01-01T00:00:00"
+    assert plan.n_segments == 7
+    assert plan.n_done == 0
+
+
+def test_what_is_labelled_is_not_labelled_again(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(2), 3)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    plan = plan_for(config, cube, checksum)
+    assert plan.tasks == ()
+    assert plan.n_done == 4
+    assert plan.bytes_to_read == plan.bytes_to_write == 0
+
+
+def test_a_recomputed_segment_redoes_its_shard_and_the_one_that_reaches_into_it(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(2), 6)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    writable = CubeStore.open(cube.location, "r+")
+    fill_segment(writable, 1, 4, gap=slice(0, 9))
+    fill_segment(writable, 0, 1, gap=slice(0, 9))
+    left = plan_for(config, cube, checksum).tasks
+    assert [(task.channel_index, task.first_time_index) for task in left] == [(0, 0), (1, 2), (1, 4)]
+
+
+def test_windows_that_stay_in_their_segment_do_not_lean_on_the_next(tmp_path: Path) -> None:
+    config = small_config(tmp_path, windows={"length_s": 8, "stride_s": 8})
+    cube = make_cube(config, channels_of(1), 4)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    fill_segment(CubeStore.open(cube.location, "r+"), 0, 2, gap=slice(0, 9))
+    left = plan_for(config, cube, checksum).tasks
+    assert [task.first_time_index for task in left] == [2]
+
+
+def test_new_days_are_labelled_with_what_they_touch_and_nothing_else(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(2), 5)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    cube = make_cube(config, channels_of(3), 6)
+    left = plan_for(config, cube, checksum).tasks
+    places = [(task.channel_index, task.first_time_index) for task in left]
+    assert places == [(0, 4), (1, 4), (2, 0), (2, 2), (2, 4)]
+
+
+def test_another_model_or_other_windows_redo_everything(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(1), 4)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    assert len(plan_for(config, cube, "another").tasks) == 2
+    other = small_config(tmp_path, windows={"stride_s": 4})
+    assert len(plan_for(other, cube, checksum).tasks) == 2
+
+
+def test_a_failed_task_is_tried_again(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(1), 2)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    ledger = Ledger(Places.at(config.root).label_ledger("run"))
+    (result,) = ledger.read().values()
+    from dataclasses import replace
+
+    ledger.append([replace(result, status="failed", reason="damaged")])
+    assert len(plan_for(config, cube, checksum).tasks) == 1
