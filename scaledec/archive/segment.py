@@ -1,0 +1,297 @@
+"""The samples of one segment from any number of objects, the neighbours' edges included.
+
+Objects whose name stands for the segment's own time are read first, by key; what they hold stays. A
+neighbour (the day before, the day after) only fills what is then still missing: it is opened when
+samples are missing at its side's edge, and only its records that reach into the segment are decoded.
+All headers of an opened object are looked at, because records need not be in time order.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.archive.archive import Archive
+from scaledec.archive.assemble import Canvas, SegmentSamples
+from scaledec.archive.miniseed import ReadOutcome, read_pieces
+from scaledec.errors import UnreadableInputError
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ArchiveObject, ChannelId
+
+__all__ = ["MarginSamples", "SegmentRead", "no_margin", "read_segment"]
+
+MarginSamples: TypeAlias = Callable[[float], tuple[int, int]]
+"""Native sampling rate -> samples wanted before the segment's start and after its end."""
+
+# Decoded on both sides before the sampling rate, and with it the true margin, is known.
+_FIRST_MARGIN_NS = 30 * NANOSECONDS_PER_SECOND
+# Rates closer than this (relative) are one rate that drifts or was written down inexactly.
+_SAME_RATE = 1e-4
+_LARGEST_ARENA = 1 << 28
+_ALIGNMENT = 64
+# Samples by which a length computed in floating point may exceed a whole number.
+_WHOLE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentRead:
+    """One channel and segment at its native rate, and how it came about."""
+
+    segment: SegmentSamples | None
+    """Margins included; ``None`` if the objects hold no sample of it."""
+    native_rate_hz: float
+    """Of the grid; 0 where ``segment`` is ``None``."""
+    margin: tuple[int, int]
+    """Grid points before the segment's start and after its end."""
+    objects_used: tuple[ArchiveObject, ...]
+    """Those that gave samples."""
+    unreadable: tuple[tuple[ArchiveObject, str], ...]
+    """Those that could not be used, and why."""
+    foreign: tuple[str, ...]
+    """Ids of other channels met in the objects."""
+    notes: tuple[str, ...]
+    """Sentences about what was left out or looked wrong."""
+    bytes_read: int
+    read_s: float
+    """Seconds spent reading bytes."""
+    decode_s: float
+    """Seconds spent decoding and assembling."""
+
+
+def no_margin(sampling_rate_hz: float) -> tuple[int, int]:
+    """The segment alone."""
+    return 0, 0
+
+
+def read_segment(
+    archive: Archive,
+    channel: ChannelId,
+    objects: Sequence[ArchiveObject],
+    *,
+    start_ns: int,
+    end_ns: int,
+    margin_samples: MarginSamples = no_margin,
+) -> SegmentRead:
+    """Samples of ``[start_ns, end_ns)`` and its margins on the grid anchored at ``start_ns``.
+
+    The native rate is that of most samples of the segment; samples at other rates are left out and
+    reported. Grid point ``margin[0]`` is the segment's start.
+
+    Parameters
+    ----------
+    archive, channel, objects
+        What to read; objects as ``Listing.objects_for`` gives them, in any order.
+    start_ns, end_ns
+        The segment.
+    margin_samples
+        Margins in native samples, asked for once the rate is known.
+
+    Raises
+    ------
+    UnreadableInputError
+        If objects of the segment's own time cannot be used and none of the others gives a sample of it.
+    """
+    return _SegmentReader(archive, channel, start_ns, end_ns).read(objects, margin_samples)
+
+
+@dataclass(slots=True)
+class _Opened:
+    item: ArchiveObject
+    data: bytes
+    outcome: ReadOutcome
+
+
+@dataclass(slots=True)
+class _SegmentReader:
+    """The state of one reading: what was opened, what was refused, how long it took."""
+
+    archive: Archive
+    channel: ChannelId
+    start_ns: int
+    end_ns: int
+    used: list[ArchiveObject] = field(default_factory=list)
+    refused: list[tuple[ArchiveObject, str]] = field(default_factory=list)
+    foreign: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    other_rates: dict[float, int] = field(default_factory=dict)
+    bytes_read: int = 0
+    read_s: float = 0.0
+    began_s: float = field(default_factory=time.perf_counter)
+
+    def read(self, objects: Sequence[ArchiveObject], margin_samples: MarginSamples) -> SegmentRead:
+        _arena.reset()
+        own, neighbours = self._sort_out(objects)
+        reach = (self.start_ns - _FIRST_MARGIN_NS, self.end_ns + _FIRST_MARGIN_NS)
+        opened = self._open(own, reach)
+        if not opened:
+            if self.refused:
+                raise UnreadableInputError("; ".join(reason for _, reason in self.refused))
+            opened, neighbours = self._open(neighbours, reach), []
+        rate = self._native_rate(opened)
+        if rate is None:
+            return self._result(None, 0.0, (0, 0))
+        margin = margin_samples(rate)
+        wanted = self._reach(rate, margin)
+        if wanted[0] < reach[0] or wanted[1] > reach[1]:
+            _arena.reset()
+            opened = [
+                _Opened(found.item, found.data, self._decode(found.item, found.data, wanted))
+                for found in opened
+            ]
+        canvas = self._canvas(rate, margin)
+        self._lay(opened, canvas)
+        for item in neighbours:
+            if self._is_needed(item, canvas):
+                self._lay(self._open([item], wanted), canvas)
+        return self._result(canvas, rate, margin)
+
+    def _sort_out(self, objects: Iterable[ArchiveObject]) -> tuple[list[ArchiveObject], list[ArchiveObject]]:
+        """The segment's own objects and its neighbours', each by name."""
+        own: list[ArchiveObject] = []
+        neighbours: list[ArchiveObject] = []
+        for item in sorted(objects):
+            span = self.archive.nominal_span_ns(item)
+            is_own = span is None or (span[0] < self.end_ns and span[1] > self.start_ns)
+            (own if is_own else neighbours).append(item)
+        return own, neighbours
+
+    def _open(self, items: Iterable[ArchiveObject], reach: tuple[int, int]) -> list[_Opened]:
+        """Read and decode; objects without a piece in reach are left out, refused ones are kept in mind."""
+        opened = []
+        for item in items:
+            began = time.perf_counter()
+            try:
+                data = self.archive.read(item)
+                self.read_s += time.perf_counter() - began
+                self.bytes_read += len(data)
+                outcome = self._decode(item, data, reach)
+            except UnreadableInputError as error:
+                self.refused.append((item, str(error)))
+                continue
+            if outcome.pieces:
+                opened.append(_Opened(item, data, outcome))
+        return opened
+
+    def _decode(self, item: ArchiveObject, data: bytes, reach: tuple[int, int]) -> ReadOutcome:
+        outcome = read_pieces(
+            data,
+            channel=self.channel,
+            start_ns=reach[0],
+            end_ns=reach[1],
+            name=item.key,
+            allocate=_arena.take,
+        )
+        self.foreign.update(outcome.foreign)
+        self.notes.extend(f"{item.key}: {note}" for note in outcome.notes)
+        return outcome
+
+    def _native_rate(self, opened: Sequence[_Opened]) -> float | None:
+        """The rate of most samples inside the segment (of all in reach, if none lies inside)."""
+        inside: dict[float, float] = {}
+        for found in opened:
+            for piece in found.outcome.pieces:
+                rate = _tidy_rate(piece.sampling_rate_hz)
+                end = piece.start_ns + len(piece.samples) * NANOSECONDS_PER_SECOND / piece.sampling_rate_hz
+                overlap_ns = max(1e-9, min(end, self.end_ns) - max(piece.start_ns, self.start_ns))
+                inside[rate] = inside.get(rate, 0.0) + overlap_ns * rate
+        return max(inside, key=lambda rate: (inside[rate], rate), default=None)
+
+    def _reach(self, rate: float, margin: tuple[int, int]) -> tuple[int, int]:
+        """The interval with its margins, and one sample more: half of it may be rounded onto the grid."""
+        period = NANOSECONDS_PER_SECOND / rate
+        before, after = margin
+        return (
+            math.floor(self.start_ns - (before + 1) * period),
+            math.ceil(self.end_ns + (after + 1) * period),
+        )
+
+    def _canvas(self, rate: float, margin: tuple[int, int]) -> Canvas:
+        length = (self.end_ns - self.start_ns) * rate / NANOSECONDS_PER_SECOND
+        n_samples = margin[0] + math.ceil(length - _WHOLE) + margin[1]
+        return Canvas(start_ns=self.start_ns, n_samples=n_samples, sampling_rate_hz=rate, n_before=margin[0])
+
+    def _lay(self, opened: Iterable[_Opened], canvas: Canvas) -> None:
+        for found in opened:
+            filled = canvas.n_real
+            for piece in found.outcome.pieces:
+                if abs(piece.sampling_rate_hz / canvas.sampling_rate_hz - 1) <= _SAME_RATE:
+                    canvas.lay(piece)
+                else:
+                    rate = piece.sampling_rate_hz
+                    self.other_rates[rate] = self.other_rates.get(rate, 0) + len(piece.samples)
+            if canvas.n_real > filled:
+                self.used.append(found.item)
+
+    def _is_needed(self, item: ArchiveObject, canvas: Canvas) -> bool:
+        """Whether samples are missing at the edge on the neighbour's side."""
+        span = self.archive.nominal_span_ns(item)
+        if not canvas.runs or span is None:
+            return True
+        if span[1] <= self.start_ns:
+            return canvas.runs[0][0] > 0
+        return canvas.runs[-1][1] < canvas.n_samples
+
+    def _result(self, canvas: Canvas | None, rate: float, margin: tuple[int, int]) -> SegmentRead:
+        segment = None if canvas is None or not canvas.runs else canvas.finish()
+        notes = list(dict.fromkeys(self.notes))
+        notes += [
+            f"{number} samples at {other:g} Hz left out beside {rate:g} Hz"
+            for other, number in sorted(self.other_rates.items())
+        ]
+        notes += [f"left out: {reason}" for _, reason in self.refused]
+        return SegmentRead(
+            segment=segment,
+            native_rate_hz=0.0 if segment is None else rate,
+            margin=margin,
+            objects_used=tuple(self.used),
+            unreadable=tuple(self.refused),
+            foreign=tuple(sorted(self.foreign)),
+            notes=tuple(notes),
+            bytes_read=self.bytes_read,
+            read_s=self.read_s,
+            decode_s=time.perf_counter() - self.began_s - self.read_s,
+        )
+
+
+def _tidy_rate(rate: float) -> float:
+    """The whole number of Hz, or of seconds between samples, that a rate is up to a small error."""
+    nearest = float(max(1, round(rate))) if rate > 0.5 else 1.0 / max(1, round(1.0 / rate))
+    return nearest if abs(rate / nearest - 1) <= _SAME_RATE else rate
+
+
+class _Arena(threading.local):
+    """Memory for decoded samples, used again for the next segment of the same thread.
+
+    A fresh array of a day's samples costs more in page faults than in decoding.
+    """
+
+    def __init__(self) -> None:
+        self._block = np.empty(0, np.uint8)
+        self._used = self._asked = 0
+
+    def reset(self) -> None:
+        """Give back everything taken; arrays taken before must not be used any more."""
+        wanted = min(self._asked, _LARGEST_ARENA)
+        if wanted > len(self._block):
+            self._block = np.empty(wanted, np.uint8)
+        self._used = self._asked = 0
+
+    def take(self, number: int, dtype: Any) -> npt.NDArray[Any]:
+        """An array of ``number`` items, from the block while it lasts."""
+        size = number * np.dtype(dtype).itemsize
+        room = -(-size // _ALIGNMENT) * _ALIGNMENT
+        self._asked += room
+        if self._used + room > len(self._block):
+            return np.empty(number, dtype)
+        taken: npt.NDArray[Any] = self._block[self._used : self._used + size].view(dtype)
+        self._used += room
+        return taken
+
+
+_arena = _Arena()
