@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scaledec.synthetic.archive import SyntheticArchive, write_synthetic_archive
+from scaledec.synthetic.settings import DEFAULT_STATIONS, SyntheticSettings
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -16,3 +19,21 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real recordings are not at {folder}: clone them there to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> SyntheticArchive:
+    """A real SDS archive with every family and every fault: three stations, two days of three hours, 50 Hz.
+
+    ``.sds`` is the tree to read, ``.truth`` what is planted in it, ``.faults`` what is wrong with it.
+    Read it, do not change it: it is shared by all tests.
+    """
+    settings = SyntheticSettings(
+        start="2024-03-04T21:00",
+        hours=6.0,
+        sampling_rate_hz=50.0,
+        stations=DEFAULT_STATIONS[:3],
+        rate=3.0,
+        work_hours=(20.0, 28.0),
+    )
+    return write_synthetic_archive(tmp_path_factory.mktemp("tiny_archive"), settings)
