@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scaledec.errors import TrainingError
 
-__all__ = ["EmbeddingHealth", "check_embedding", "check_losses", "check_occupied", "check_spread"]
+__all__ = ["EmbeddingHealth", "check_embedding", "check_finite", "check_occupied", "check_spread"]
 
 FloatArray: TypeAlias = npt.NDArray[np.floating]
 
@@ -85,13 +85,14 @@ def check_occupied(counts: npt.NDArray[np.integer]) -> None:
         )
 
 
-def check_losses(reconstruction: float, kl: float, *, step: int) -> None:
-    """Raise ``TrainingError`` if a loss is not finite; ``step`` is where training stands."""
-    if np.isfinite(reconstruction) and np.isfinite(kl):
+def check_finite(step: int, **values: float) -> None:
+    """Raise ``TrainingError`` if a value (a loss, a variance) is not finite before step ``step``."""
+    if all(np.isfinite(value) for value in values.values()):
         return
+    found = ", ".join(f"{name} {value:g}" for name, value in values.items())
     raise TrainingError(
-        f"the loss is not finite before step {step} (reconstruction {reconstruction}, KL {kl}): "
-        "lower cluster.learning_rate or cluster.gamma, or use cluster.loss: scaled"
+        f"clustering diverged before step {step} ({found}): lower cluster.learning_rate or cluster.gamma, "
+        "or use cluster.loss: scaled"
     )
 
 

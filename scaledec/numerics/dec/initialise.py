@@ -7,7 +7,6 @@ computed anywhere, in any order, and the best one is the same.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,10 +18,9 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 __all__ = [
+    "GAUSSIAN_STARTS",
     "GaussianFit",
     "KMeansFit",
-    "best_gaussian",
-    "best_kmeans",
     "fit_gaussian",
     "fit_kmeans",
     "gaussian_log_posterior",
@@ -35,7 +33,7 @@ REGULARISATION = 1e-4
 """Added to each variance, as a share of the data's: components no narrower than 1 % of the data's width,
 so that a handful of equal windows cannot buy unbounded likelihood."""
 GAUSSIAN_STARTS = ("kmeans", "k-means++", "random_from_data")
-"""Starts of the mixture, in turn: k-means finds good optima, the others different ones."""
+"""Starts of a mixture, to be taken in turn: k-means finds good optima, the others different ones."""
 MAX_ITERATIONS = 300
 
 
@@ -48,6 +46,20 @@ class KMeansFit:
     inertia: float
     """Sum of squared distances to the nearest centroid."""
     seed: int
+
+    @property
+    def quality(self) -> tuple[float, float]:
+        """Of two restarts the one of greater quality is better."""
+        return 0.0, -self.inertia
+
+    def pack(self) -> Float64Array:
+        """All numbers in one vector, to be sent to other ranks."""
+        return np.concatenate([[self.inertia, self.seed], self.centroids.ravel()])
+
+    @classmethod
+    def unpack(cls, vector: Float64Array, n_clusters: int, latent: int) -> KMeansFit:
+        """Back from :meth:`pack`."""
+        return cls(vector[2:].reshape(n_clusters, latent), float(vector[0]), int(vector[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,30 @@ class GaussianFit:
     degenerate: bool
     """Whether a component rests on fewer than D + 1 windows, too few for a covariance."""
     seed: int
+
+    @property
+    def quality(self) -> tuple[float, float]:
+        """Of two restarts the one of greater quality is better: no degenerate component, then likelihood."""
+        return float(not self.degenerate), self.lower_bound
+
+    def pack(self) -> Float64Array:
+        """All numbers in one vector, to be sent to other ranks."""
+        head = [self.lower_bound, float(self.degenerate), self.seed]
+        return np.concatenate([head, self.weights, self.means.ravel(), self.covariances.ravel()])
+
+    @classmethod
+    def unpack(cls, vector: Float64Array, n_clusters: int, latent: int) -> GaussianFit:
+        """Back from :meth:`pack`."""
+        k, d = n_clusters, latent
+        weights, means, covariances = np.split(vector[3:], [k, k + k * d])
+        return cls(
+            weights=weights,
+            means=means.reshape(k, d),
+            covariances=covariances.reshape(k, d, d),
+            lower_bound=float(vector[0]),
+            degenerate=bool(vector[1]),
+            seed=int(vector[2]),
+        )
 
 
 def restart_seeds(seed: int, restarts: int) -> tuple[int, ...]:
@@ -126,21 +162,6 @@ def fit_gaussian(z: npt.ArrayLike, n_clusters: int, seed: int, *, start: str = "
         degenerate=smallest < data.shape[1] + 1,
         seed=seed,
     )
-
-
-def best_kmeans(z: npt.ArrayLike, n_clusters: int, *, restarts: int, seed: int) -> KMeansFit:
-    """The restart of lowest inertia; the first one of equals."""
-    fits = [fit_kmeans(z, n_clusters, s) for s in restart_seeds(seed, restarts)]
-    return min(fits, key=lambda fit: fit.inertia)
-
-
-def best_gaussian(z: npt.ArrayLike, n_clusters: int, *, restarts: int, seed: int) -> GaussianFit:
-    """The restart of highest lower bound among those without degenerate components (if there are any)."""
-    fits: Sequence[GaussianFit] = [
-        fit_gaussian(z, n_clusters, s, start=GAUSSIAN_STARTS[i % len(GAUSSIAN_STARTS)])
-        for i, s in enumerate(restart_seeds(seed, restarts))
-    ]
-    return max(fits, key=lambda fit: (not fit.degenerate, fit.lower_bound))
 
 
 def gaussian_log_posterior(

@@ -1,0 +1,137 @@
+"""First clusters: restarts of k-means and of Gaussian mixtures, shared out over the ranks.
+
+A restart is a function of data and seed alone, so the best one is the same for any number of ranks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from scaledec.numerics.dec.health import check_embedding
+from scaledec.numerics.dec.initialise import (
+    GAUSSIAN_STARTS,
+    GaussianFit,
+    KMeansFit,
+    fit_gaussian,
+    fit_kmeans,
+    restart_seeds,
+)
+from scaledec.stages.cluster_target import sum_over_ranks
+from scaledec.training.session import TrainingSession
+
+__all__ = ["Starts", "find_starts"]
+
+_log = logging.getLogger(__name__)
+
+FitT = TypeVar("FitT", KMeansFit, GaussianFit)
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Both initialisations on the same embeddings: results in their own right, and where DEC begins."""
+
+    kmeans: KMeansFit
+    gaussian: GaussianFit
+    dead: tuple[int, ...] = ()
+    """Dimensions of the embedding that do not vary."""
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All numbers, for a checkpoint."""
+        return {
+            "starts.kmeans": torch.from_numpy(self.kmeans.pack()),
+            "starts.gaussian": torch.from_numpy(self.gaussian.pack()),
+            "starts.dead": torch.tensor(self.dead, dtype=torch.int64),
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], n_clusters: int, latent: int) -> Starts:
+        """Back from :attr:`tensors`."""
+        return cls(
+            KMeansFit.unpack(tensors["starts.kmeans"].numpy(), n_clusters, latent),
+            GaussianFit.unpack(tensors["starts.gaussian"].numpy(), n_clusters, latent),
+            tuple(tensors["starts.dead"].tolist()),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON values, to be kept beside a model."""
+        return {
+            "kmeans": {
+                "centroids": self.kmeans.centroids.tolist(),
+                "inertia": self.kmeans.inertia,
+                "seed": self.kmeans.seed,
+            },
+            "gmm": {
+                "weights": self.gaussian.weights.tolist(),
+                "means": self.gaussian.means.tolist(),
+                "covariances": self.gaussian.covariances.tolist(),
+                "lower_bound": self.gaussian.lower_bound,
+                "seed": self.gaussian.seed,
+            },
+            "dead_dimensions": list(self.dead),
+        }
+
+
+def find_starts(
+    session: TrainingSession, z_ND: npt.NDArray[np.floating], n_clusters: int, *, restarts: int, seed: int
+) -> Starts:
+    """The best k-means and the best Gaussian mixture of ``restarts`` each.
+
+    Parameters
+    ----------
+    session
+        Every rank calls this together; each computes its share of the restarts.
+    z_ND
+        Embeddings (window, latent), the same on each rank.
+    n_clusters, restarts, seed
+        Number of clusters, starts of each method, and the seed that their seeds come from.
+
+    Raises
+    ------
+    TrainingError
+        If the embeddings cannot be clustered: collapsed, not finite, or too few distinct ones.
+    """
+    health = check_embedding(z_ND, n_clusters)
+    if health.dead and session.rank == 0:
+        _log.warning(
+            "dimensions %s of the embedding's %d do not vary (a ReLU on the embedding can kill them); "
+            "a smaller model.latent would do, or no model.preset",
+            list(health.dead),
+            z_ND.shape[1],
+        )
+    z = np.ascontiguousarray(z_ND, dtype=np.float64)
+    seeds = restart_seeds(seed, restarts)
+
+    def gaussian(i: int) -> GaussianFit:
+        return fit_gaussian(z, n_clusters, seeds[i], start=GAUSSIAN_STARTS[i % len(GAUSSIAN_STARTS)])
+
+    return Starts(
+        _best(session, lambda i: fit_kmeans(z, n_clusters, seeds[i]), restarts, (n_clusters, z.shape[1])),
+        _best(session, gaussian, restarts, (n_clusters, z.shape[1])),
+        health.dead,
+    )
+
+
+def _best(
+    session: TrainingSession, fit: Callable[[int], FitT], restarts: int, shape: tuple[int, int]
+) -> FitT:
+    """The fit of greatest quality, the first of equals, on every rank."""
+    mine = {i: fit(i) for i in range(session.rank, restarts, session.world_size)}
+    qualities = torch.zeros((restarts, 2), dtype=torch.float64)
+    for i, found in mine.items():
+        qualities[i] = torch.tensor(found.quality)
+    ranked: list[list[float]] = sum_over_ranks(session, qualities).tolist()
+    best = max(range(restarts), key=lambda i: (ranked[i], -i))
+    # Only one rank holds the winner; it sends it to all by adding it to their zeros.
+    example = next(iter(mine.values()), None) or fit(best)
+    vector = torch.from_numpy(example.pack())
+    sent = sum_over_ranks(session, torch.from_numpy(mine[best].pack()) if best in mine else 0 * vector)
+    return type(example).unpack(sent.numpy(), *shape)
