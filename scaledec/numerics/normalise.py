@@ -80,7 +80,7 @@ class Normaliser:
         """
         if kind != "whiten":
             return cls(kind, scale)
-        mean, deviation = _frequency_statistics((batch for batch in batches if len(batch)), scale)
+        mean, deviation = _frequency_statistics(batches, scale)
         return cls(kind, scale, mean.astype(np.float32), deviation.astype(np.float32))
 
     def apply(self, windows: npt.NDArray[np.floating]) -> Float32:
@@ -154,7 +154,7 @@ def _signal(x: Float32) -> Mask:
 
 
 def _contrast(x: Float32, signal: Mask | None) -> tuple[Float32, Float32]:
-    """Least and greatest signal of each window, shape (window, 1, 1); infinite and crossed if there is none."""
+    """Least and greatest signal of each window, shape (window, 1, 1); crossed infinities where none is."""
     if signal is None:
         return x.min(_CELLS, keepdims=True), x.max(_CELLS, keepdims=True)
     low = np.where(signal, x, np.float32(np.inf)).min(_CELLS, keepdims=True)
@@ -187,9 +187,9 @@ def _frequency_statistics(
 ) -> tuple[Float64, Float64]:
     """Mean and standard deviation of each frequency in dB over all frames with signal, in float64."""
     totals: Float64 | None = None
-    for batch in batches:
-        x = np.empty(batch.shape, np.float32)
-        _copy_in_decibels(batch, x, scale)
+    for part in (batch[i : i + _BLOCK] for batch in batches for i in range(0, len(batch), _BLOCK)):
+        x = np.empty(part.shape, np.float32)
+        _copy_in_decibels(part, x, scale)
         signal = _signal(x)
         low, high = _contrast(x, signal)
         signal &= low < high

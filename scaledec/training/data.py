@@ -15,11 +15,14 @@ import torch
 from torch import Tensor
 
 from scaledec.errors import TrainingError
+from scaledec.location import Location
 from scaledec.numerics.normalise import Kind, Normaliser, Scale
+from scaledec.store.training import VALIDATION, TrainingStore
 
 __all__ = [
     "ArrayWindows",
     "Batch",
+    "StoredWindows",
     "TrainingData",
     "WindowSource",
     "epoch_order",
@@ -28,8 +31,8 @@ __all__ = [
     "rank_slice",
 ]
 
-# Windows read, normalised and copied at once: a few MB, so that temporaries stay in the cache.
-_BLOCK = 64
+# Windows handed on at once by sources that have them all: some tens of MB.
+_BLOCK = 1024
 
 
 class WindowSource(Protocol):
@@ -44,8 +47,8 @@ class WindowSource(Protocol):
         """Which windows are held out, shape (window,)."""
         ...
 
-    def read(self, start: int, stop: int) -> npt.NDArray[np.floating]:
-        """Windows ``[start, stop)``, shape (window, frame, frequency)."""
+    def blocks(self) -> Iterator[npt.NDArray[np.floating]]:
+        """All windows in order, as blocks (window, frame, frequency) of any length."""
         ...
 
 
@@ -63,9 +66,36 @@ class ArrayWindows:
         """Which windows are held out, shape (window,)."""
         return self.held_out
 
-    def read(self, start: int, stop: int) -> npt.NDArray[np.floating]:
-        """Windows ``[start, stop)``, shape (window, frame, frequency)."""
-        return self.windows[start:stop]
+    def blocks(self) -> Iterator[npt.NDArray[np.floating]]:
+        """All windows in order."""
+        for start in range(0, len(self.windows), _BLOCK):
+            yield self.windows[start : start + _BLOCK]
+
+
+@dataclass(frozen=True)
+class StoredWindows:
+    """The windows of a training set on disk."""
+
+    location: Location
+    """Of the training set."""
+
+    @property
+    def scale(self) -> Scale:
+        """Scale of the windows' cells."""
+        return self._store.template.scale
+
+    def is_validation(self) -> npt.NDArray[np.bool_]:
+        """Which windows are held out, shape (window,)."""
+        return np.equal(self._store.split, VALIDATION)
+
+    def blocks(self) -> Iterator[npt.NDArray[np.floating]]:
+        """All windows in order, shard by shard."""
+        for _, windows in self._store.iter_blocks():
+            yield windows
+
+    @property
+    def _store(self) -> TrainingStore:
+        return TrainingStore.open(self.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +183,8 @@ def fit_normaliser(kind: Kind, source: WindowSource) -> Normaliser:
     TrainingError
         If no training window has contrast.
     """
-    held_out = source.is_validation()
-    blocks = (source.read(i, i + _BLOCK)[~held_out[i : i + _BLOCK]] for i in range(0, len(held_out), _BLOCK))
-    return Normaliser.fit(kind, blocks, scale=source.scale)
+    training = _parts(source, ~source.is_validation())
+    return Normaliser.fit(kind, training, scale=source.scale)
 
 
 def load_windows(source: WindowSource, normaliser: Normaliser, *, validation: bool | None) -> TrainingData:
@@ -186,14 +215,20 @@ def load_windows(source: WindowSource, normaliser: Normaliser, *, validation: bo
         )
     windows: Tensor | None = None
     filled = 0
-    for start in range(0, len(held_out), _BLOCK):
-        mask = wanted[start : start + _BLOCK]
-        if not mask.any():
-            continue
-        block = torch.from_numpy(normaliser.apply(source.read(start, start + _BLOCK)[mask]))
-        if windows is None:
-            windows = torch.empty((n, *block.shape[1:]))
-        windows[filled : filled + len(block)] = block
-        filled += len(block)
+    for part in _parts(source, wanted):
+        normalised = torch.from_numpy(normaliser.apply(part))
+        windows = torch.empty((n, *part.shape[1:])) if windows is None else windows
+        windows[filled : filled + len(part)] = normalised
+        filled += len(part)
     assert windows is not None
     return TrainingData(windows, torch.from_numpy(np.flatnonzero(wanted)))
+
+
+def _parts(source: WindowSource, wanted: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.floating]]:
+    """The wanted windows of each block that has any."""
+    start = 0
+    for block in source.blocks():
+        mask = wanted[start : start + len(block)]
+        start += len(block)
+        if mask.any():
+            yield block[mask]

@@ -35,6 +35,7 @@ Method: TypeAlias = Literal["autoencoder", "dec", "idec", "kmeans", "gmm"]
 _WEIGHTS = "model.safetensors"
 _FACTS = "model.json"
 _FORMAT = 1
+_DESCRIBED = ("format", "method", "network", "normaliser", "alpha")
 # Windows encoded at once. The number is fixed, and a shorter tail is filled up, because libraries choose
 # other kernels (and other roundings) for other sizes: this way a window's embedding does not depend, bit
 # by bit, on what it is encoded with. On a CPU speed is flat from 64 to 256.
@@ -111,19 +112,21 @@ class SavedModel:
         The description goes last: a model without it is not there yet.
         """
         weights = save(self._tensors())
-        facts = {
-            "format": _FORMAT,
-            "checksum": hashlib.sha256(weights).hexdigest(),
-            "method": self.method,
-            "network": self.spec.to_json(),
-            "normaliser": self.normaliser.to_json(),
-            "alpha": self.alpha,
+        checksum = _checksum(weights, self._description())
+        values = {
+            **self._description(),
+            "checksum": checksum,
             "names": None if self.names is None else list(self.names),
             "facts": dict(self.facts),
         }
         location.child(_WEIGHTS).write_bytes(weights)
-        location.child(_FACTS).write_bytes((json.dumps(facts, indent=1) + "\n").encode())
-        return str(facts["checksum"])
+        location.child(_FACTS).write_bytes((json.dumps(values, indent=1) + "\n").encode())
+        return checksum
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over everything that decides labels; names and facts are left out."""
+        return _checksum(save(self._tensors()), self._description())
 
     @classmethod
     def load(cls, location: Location, *, device: torch.device | None = None) -> SavedModel:
@@ -138,10 +141,10 @@ class SavedModel:
         """
         values = json.loads(location.child(_FACTS).read_bytes())
         weights = location.child(_WEIGHTS).read_bytes()
-        if values["format"] != _FORMAT or hashlib.sha256(weights).hexdigest() != values["checksum"]:
+        if values.get("checksum") != _checksum(weights, {name: values.get(name) for name in _DESCRIBED}):
             raise StoreError(
-                f"{location}: {_WEIGHTS} is not the one that {_FACTS} (format {values['format']}) describes; "
-                "train the run again or restore both files from one copy"
+                f"{location}: {_WEIGHTS} is not the one that {_FACTS} (format {values.get('format')}) "
+                "describes; train the run again or restore both files from one copy"
             )
         try:
             return cls._from_parts(load(weights), values, device or torch.device("cpu"))
@@ -168,6 +171,10 @@ class SavedModel:
             None if values["names"] is None else tuple(values["names"]),
             values["facts"],
         )
+
+    def _description(self) -> dict[str, Any]:
+        values = (_FORMAT, self.method, self.spec.to_json(), self.normaliser.to_json(), self.alpha)
+        return dict(zip(_DESCRIBED, values, strict=True))
 
     def _tensors(self) -> dict[str, Tensor]:
         arrays: dict[str, npt.NDArray[Any]] = {"centroids": np.asarray(self.centroids, np.float64)}
@@ -229,6 +236,10 @@ class SavedModel:
             x = self.network.decode(torch.from_numpy(self.centroids).to(device, torch.float32))
         decoded: Float32 = x[:, 0].cpu().contiguous().numpy()
         return decoded
+
+
+def _checksum(weights: bytes, description: Mapping[str, Any]) -> str:
+    return hashlib.sha256(weights + json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def embed_tensor(network: ConvAutoencoder, windows: Tensor) -> Tensor:

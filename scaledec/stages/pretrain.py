@@ -1,0 +1,321 @@
+"""Pretraining: an autoencoder learns to reproduce the sampled windows.
+
+The loop is written against :class:`TrainingSession`: the same code runs here, in one Ray Train worker
+or in many, from the start or from a checkpoint, and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from scaledec.config import Config, run_fingerprint
+from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingError
+from scaledec.location import Location
+from scaledec.numerics.nets.autoencoder import ConvAutoencoder
+from scaledec.numerics.nets.presets import NetworkSpec
+from scaledec.numerics.normalise import Kind, Normaliser
+from scaledec.training.checkpoint import (
+    load_state,
+    optimiser_tensors,
+    restore_optimiser,
+    save_state,
+    with_prefix,
+    without_prefix,
+)
+from scaledec.training.data import TrainingData, WindowSource, fit_normaliser, load_windows
+from scaledec.training.saved_model import SavedModel
+from scaledec.training.session import TrainingSession, sum_gradients
+
+__all__ = ["METRICS_FILE", "PRETRAINED", "PretrainJob", "PretrainOutcome", "pretrain_loop"]
+
+METRICS_FILE = "metrics.jsonl"
+"""One line an epoch, below the run's folder."""
+PRETRAINED = "pretrained"
+"""Folder of the pretrained model below the run's folder; its presence means pretraining is finished."""
+
+# Windows of one evaluation step: more than 256 loses speed on a CPU.
+_EVALUATED_AT_ONCE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainJob:
+    """All that decides a pretraining; picklable, small unless the source holds its windows itself."""
+
+    run: Location
+    """The run's folder: metrics and the pretrained model go there."""
+    source: WindowSource
+    """The sampled windows."""
+    network: NetworkSpec
+    normalise: Kind = "whiten"
+    epochs: int = 100
+    """At most this many passes over the training windows."""
+    batch: int = 64
+    """Windows of one optimiser step over all ranks."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    patience: int = 10
+    """Stop after this many epochs without a lower validation loss."""
+    seed: int = 0
+    """Of initial weights and shuffling."""
+    fingerprint: str = ""
+    """Of the settings; a model or checkpoint of another one is refused."""
+    checkpoint_interval_s: float = 5.0
+    """A checkpoint after the first epoch that ends this long after the last one: 0 keeps every epoch."""
+
+    @classmethod
+    def from_config(cls, config: Config, run: Location, source: WindowSource) -> PretrainJob:
+        """The job that a configuration describes."""
+        model, pretrain = config.model, config.pretrain
+        network = NetworkSpec(
+            frames=config.window_grid.length,
+            frequencies=config.spectrogram_grid.n_frequencies,
+            widths=model.widths,
+            latent=model.latent,
+            preset=model.preset,
+        )
+        return cls(
+            run=run,
+            source=source,
+            network=network,
+            normalise=model.normalise,
+            epochs=pretrain.epochs,
+            batch=pretrain.batch,
+            learning_rate=pretrain.learning_rate,
+            patience=pretrain.patience,
+            seed=pretrain.seed,
+            fingerprint=run_fingerprint(config),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainOutcome:
+    """How a pretraining ended."""
+
+    epochs: int
+    """Epochs trained in all, earlier sessions included."""
+    best_epoch: int
+    """The epoch, from 1, whose weights were kept."""
+    validation_loss: float
+    """Mean squared error of the kept weights on the held-out windows."""
+    already_finished: bool = False
+    """Whether nothing was left to do."""
+
+
+def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome:
+    """Train until the validation loss stops falling, then write the best weights as a model.
+
+    Parameters
+    ----------
+    session
+        The engine, as a loop sees it.
+    job
+        What to train, on what, for how long.
+
+    Raises
+    ------
+    TrainingError
+        If a split is empty, no window has contrast, or the loss is not finite.
+    StoreConflictError
+        If the run's folder holds a model or checkpoint of other settings.
+    """
+    finished = _finished_outcome(job)
+    if finished is not None:
+        return finished
+    normaliser = fit_normaliser(job.normalise, job.source)
+    training_windows = load_windows(job.source, normaliser, validation=False).to(session.device)
+    validation_windows = load_windows(job.source, normaliser, validation=True).to(session.device)
+    progress = _Progress.start(session, job)
+    saved_at = time.monotonic()
+
+    while not progress.is_over(job):
+        started = time.monotonic()
+        training_loss = _train_epoch(session, job, progress, training_windows)
+        seconds = time.monotonic() - started
+        validation_loss = _mean_error(session, job, progress, validation_windows)
+        metrics = progress.record(
+            training_loss, validation_loss, job.learning_rate, seconds, len(training_windows) / seconds
+        )
+        is_due = time.monotonic() - saved_at >= job.checkpoint_interval_s
+        if is_due:
+            saved_at = time.monotonic()
+            _write_metrics(session, job, progress)
+        session.report(metrics, (lambda folder: progress.save(folder, job)) if is_due else None)
+
+    _write_metrics(session, job, progress)
+    if session.rank == 0:
+        progress.best_model(job, normaliser).save(job.run.child(PRETRAINED))
+    session.barrier()
+    return progress.outcome()
+
+
+@dataclass
+class _Progress:
+    """What changes while training: all of it is in a checkpoint, so that a resumed run is the same run."""
+
+    network: ConvAutoencoder
+    optimiser: torch.optim.Optimizer
+    best: dict[str, Tensor]
+    """Weights of the epoch with the least validation loss."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One entry an epoch, as in the metrics file."""
+
+    @classmethod
+    def start(cls, session: TrainingSession, job: PretrainJob) -> _Progress:
+        """From the newest checkpoint, or from initial weights if there is none."""
+        network = job.network.build(job.seed).to(session.device)
+        optimiser = torch.optim.Adam(network.parameters(), job.learning_rate, fused=True)
+        progress = cls(network, optimiser, {})
+        with session.latest_checkpoint() as folder:
+            if folder is not None:
+                progress._load(folder, job)
+        return progress
+
+    @property
+    def epoch(self) -> int:
+        """Epochs behind us, which is also the number of the next one, from 0."""
+        return len(self.history)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the least validation loss, from 1; the first one if several are equal."""
+        losses = [entry["validation_loss"] for entry in self.history]
+        return 1 + losses.index(min(losses)) if losses else 0
+
+    def is_over(self, job: PretrainJob) -> bool:
+        """Whether the last epoch is done or patience has run out."""
+        return self.epoch >= job.epochs or self.epoch - self.best_epoch >= job.patience
+
+    def record(
+        self,
+        training_loss: float,
+        validation_loss: float,
+        learning_rate: float,
+        seconds: float,
+        windows_per_s: float,
+    ) -> dict[str, Any]:
+        """Add an epoch; keep its weights if they are the best so far."""
+        entry = {
+            "epoch": self.epoch + 1,
+            "train_loss": training_loss,
+            "validation_loss": validation_loss,
+            "learning_rate": learning_rate,
+            "seconds": round(seconds, 3),
+            "windows_per_s": round(windows_per_s, 1),
+        }
+        self.history.append(entry)
+        if self.best_epoch == self.epoch:
+            self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+        return entry
+
+    def save(self, folder: Path, job: PretrainJob) -> None:
+        """Write a checkpoint."""
+        tensors = with_prefix("network", self.network.state_dict()) | with_prefix("best", self.best)
+        tensors |= with_prefix("optimiser", optimiser_tensors(self.optimiser))
+        save_state(folder, tensors, {"fingerprint": job.fingerprint, "history": self.history})
+
+    def _load(self, folder: Path, job: PretrainJob) -> None:
+        tensors, values = load_state(folder)
+        _check_fingerprint(job, values["fingerprint"], "checkpoints")
+        self.network.load_state_dict(without_prefix("network", tensors), strict=True)
+        restore_optimiser(self.optimiser, without_prefix("optimiser", tensors))
+        self.best = without_prefix("best", tensors)
+        self.history = values["history"]
+
+    def best_model(self, job: PretrainJob, normaliser: Normaliser) -> SavedModel:
+        """The model with the best weights."""
+        self.network.load_state_dict(self.best, strict=True)
+        outcome = self.outcome()
+        facts = {"fingerprint": job.fingerprint, **asdict(outcome)}
+        del facts["already_finished"]
+        return SavedModel(self.network, job.network, normaliser, facts=facts)
+
+    def outcome(self) -> PretrainOutcome:
+        """How it ended."""
+        best = self.best_epoch
+        return PretrainOutcome(self.epoch, best, self.history[best - 1]["validation_loss"])
+
+
+def _train_epoch(
+    session: TrainingSession, job: PretrainJob, progress: _Progress, windows: TrainingData
+) -> float:
+    """One pass over the training windows; the mean squared error met on the way, over all ranks."""
+    network, optimiser = progress.network, progress.optimiser
+    cells = windows.shape[0] * windows.shape[1]
+    total = torch.zeros((), dtype=torch.float64, device=session.device)
+    for batch in windows.shuffled(
+        batch=job.batch,
+        seed=job.seed,
+        epoch=progress.epoch,
+        rank=session.rank,
+        world_size=session.world_size,
+    ):
+        x_hat_NPTF, _ = network(batch.windows)
+        # This rank's sum over everyone's count: summed over ranks it is the loss of the whole batch.
+        loss = mse_loss(x_hat_NPTF, batch.windows, reduction="sum") / (batch.n_global * cells)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        sum_gradients(session, network.parameters())
+        optimiser.step()
+        total += loss.detach() * batch.n_global
+    mean = float(session.all_reduce(total)) / len(windows)
+    _check_finite(mean, "training", job, progress)
+    return mean
+
+
+def _mean_error(
+    session: TrainingSession, job: PretrainJob, progress: _Progress, windows: TrainingData
+) -> float:
+    """Mean squared error over all windows of all ranks."""
+    total = torch.zeros((), dtype=torch.float64, device=session.device)
+    with torch.inference_mode():
+        for batch in windows.in_order(
+            batch=_EVALUATED_AT_ONCE, rank=session.rank, world_size=session.world_size
+        ):
+            x_hat_NPTF, _ = progress.network(batch.windows)
+            total += mse_loss(x_hat_NPTF, batch.windows, reduction="sum")
+    mean = float(session.all_reduce(total)) / windows.windows.numel()
+    _check_finite(mean, "validation", job, progress)
+    return mean
+
+
+def _check_finite(loss: float, split: str, job: PretrainJob, progress: _Progress) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the {split} loss became {loss} in epoch {progress.epoch + 1}; lower pretrain.learning_rate "
+            f"(now {job.learning_rate:g}) by a factor of ten, or use model.normalise: whiten "
+            f"(now {job.normalise})"
+        )
+
+
+def _write_metrics(session: TrainingSession, job: PretrainJob, progress: _Progress) -> None:
+    """Replace the metrics file by the history, so that a resumed run leaves no epoch twice."""
+    if session.rank == 0:
+        lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
+        job.run.child(METRICS_FILE).write_bytes(lines.encode())
+
+
+def _finished_outcome(job: PretrainJob) -> PretrainOutcome | None:
+    """How an earlier session ended this job, if one did."""
+    try:
+        facts = dict(SavedModel.load(job.run.child(PRETRAINED)).facts)
+    except StoreNotFoundError:
+        return None
+    _check_fingerprint(job, facts.pop("fingerprint"), "a pretrained model")
+    return PretrainOutcome(**facts, already_finished=True)
+
+
+def _check_fingerprint(job: PretrainJob, found: str, what: str) -> None:
+    if found != job.fingerprint:
+        raise StoreConflictError(
+            f"{job.run} holds {what} of other settings (fingerprint {found}, expected {job.fingerprint}); "
+            "choose another run name or delete that folder"
+        )
