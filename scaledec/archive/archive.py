@@ -69,7 +69,6 @@ class Archive:
         raise ArchiveError(f"archive layout {self.layout!r} is unknown; expected sds or files")
 
 
-def open_archive(config: ArchiveConfig, root: Location) -> Archive:
-    """The archive of a configuration; the index of its files, if it needs one, goes below ``root``."""
-    location = Location(config.url, config.storage_options)
-    return Archive(location, config.layout, root.child("_scaledec", "archive"))
+def open_archive(config: ArchiveConfig, index_location: Location | None = None) -> Archive:
+    """The archive of a configuration; ``index_location`` is where the ``files`` layout keeps its index."""
+    return Archive(Location(config.url, config.storage_options), config.layout, index_location)

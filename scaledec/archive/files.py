@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from scaledec.archive.folders import walk_files
-from scaledec.archive.layouts import check_found
+from scaledec.archive.layouts import check_found, matcher
 from scaledec.archive.listing import Listing, Span
 from scaledec.archive.miniseed import scan_headers
 from scaledec.archive.objects import read_object
@@ -78,8 +78,9 @@ class FilesLayout:
             for item in items
             for channel, start, end in index[item.key].spans
         ]
+        matches = matcher(patterns)
         listing = Listing(
-            [(channel, span) for channel, span in every if any(map(channel.matches, patterns))],
+            [(channel, span) for channel, span in every if matches(channel)],
             start_ns=start_ns,
             end_ns=end_ns,
             slack_ns=_SLACK_NS,
@@ -129,9 +130,9 @@ def _split(location: Location) -> tuple[Location, re.Pattern[str] | None]:
 
 def _find(base: Location, glob: re.Pattern[str] | None) -> list[ArchiveObject]:
     return [
-        ArchiveObject(key, entry.size, entry.version)
-        for key, entry in walk_files(base)
-        if glob is None or glob.match(key)
+        ArchiveObject(entry.name, entry.size, entry.version)
+        for entry in walk_files(base)
+        if glob is None or glob.match(entry.name)
     ]
 
 

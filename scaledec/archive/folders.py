@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from scaledec.errors import ArchiveError
@@ -33,25 +32,30 @@ def entries(location: Location) -> list[Entry]:
     ArchiveError
         If the place cannot be reached or must not be read.
     """
+    return _listed(_local if location.is_local else _remote, location)
+
+
+def walk_files(location: Location) -> list[Entry]:
+    """Every file below a folder, sorted; names are keys with slashes, dot files are left out.
+
+    Raises
+    ------
+    ArchiveError
+        As :func:`entries`.
+    """
+    found = _listed(_local_tree if location.is_local else _remote_tree, location)
+    return [entry for entry in found if not any(part.startswith(".") for part in entry.name.split("/"))]
+
+
+def _listed(how: Callable[[Location], Iterator[Entry]], location: Location) -> list[Entry]:
     try:
-        found = _local(location) if location.is_local else _remote(location)
-        return sorted(found)
+        return sorted(how(location))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except ArchiveError:
+        raise
     except Exception as error:  # object stores raise their client libraries' own exceptions
         raise ArchiveError(f"cannot list {location}: {type(error).__name__}: {error}") from error
-
-
-def walk_files(location: Location) -> Iterator[tuple[str, Entry]]:
-    """(key, entry) of every file below a folder, by key; names that begin with a dot are left out."""
-    for entry in entries(location):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_folder:
-            for key, below in walk_files(location.child(entry.name)):
-                yield f"{entry.name}/{key}", below
-        else:
-            yield entry.name, entry
 
 
 def key_below(location: Location, key: str) -> Location:
@@ -64,21 +68,46 @@ def _local(location: Location) -> Iterator[Entry]:
         for item in found:
             try:
                 status = item.stat()
-            except FileNotFoundError:  # removed meanwhile, or a link to nowhere: reading it will say so
+            except OSError:  # removed meanwhile, or a link to nowhere: reading it will say so
                 yield Entry(item.name, False, 0, "missing")
                 continue
             yield Entry(item.name, item.is_dir(), status.st_size, str(status.st_mtime_ns))
+
+
+def _local_tree(location: Location) -> Iterator[Entry]:
+    for entry in entries(location):
+        if entry.is_folder:
+            for below in _local_tree(location.child(entry.name)):
+                yield below._replace(name=f"{entry.name}/{below.name}")
+        else:
+            yield entry
 
 
 def _remote(location: Location) -> Iterator[Entry]:
     filesystem, path = location.filesystem()
     filesystem.invalidate_cache()
     for info in filesystem.ls(path, detail=True):
-        name = posixpath.basename(str(info["name"]).rstrip("/"))
-        if posixpath.normpath(str(info["name"])) == posixpath.normpath(path):
-            continue  # a marker object, or the file itself where a folder was asked for
-        is_folder = info["type"] == "directory"
-        yield Entry(name, is_folder, int(info.get("size") or 0), "" if is_folder else _version(info))
+        if (name := _below(path, info)) and "/" not in name:
+            yield _entry(name, info)
+
+
+def _remote_tree(location: Location) -> Iterator[Entry]:
+    filesystem, path = location.filesystem()
+    filesystem.invalidate_cache()
+    for info in filesystem.find(path, detail=True).values():
+        if name := _below(path, info):
+            yield _entry(name, info)
+
+
+def _below(path: str, info: dict[str, Any]) -> str:
+    """The name below a path; empty for the path itself (marker objects, a file asked for as a folder)."""
+    root, name = str(path).strip("/"), str(info["name"]).strip("/")
+    return name.removeprefix(root).strip("/") if name != root else ""
+
+
+def _entry(name: str, info: dict[str, Any]) -> Entry:
+    is_folder = info["type"] == "directory"
+    return Entry(name, is_folder, int(info.get("size") or 0), "" if is_folder else _version(info))
 
 
 def _version(info: dict[str, Any]) -> str:

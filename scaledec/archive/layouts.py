@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import fnmatch
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from scaledec.archive.folders import Entry, entries
@@ -15,7 +16,7 @@ from scaledec.errors import ArchiveError
 from scaledec.location import Location
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ArchiveObject, ChannelId, format_time
 
-__all__ = ["Layout", "SdsLayout", "check_found"]
+__all__ = ["Layout", "SdsLayout", "check_found", "matcher"]
 
 _DAY_NS = 86_400 * NANOSECONDS_PER_SECOND
 _EPOCH = dt.date(1970, 1, 1)
@@ -58,13 +59,14 @@ class SdsLayout:
         """See :class:`Layout`; raises ``ArchiveError`` where nothing fits, naming what is there."""
         first_day = None if start_ns is None else start_ns // _DAY_NS - 1
         last_day = None if end_ns is None else (end_ns - 1) // _DAY_NS + 1
+        matches = matcher(patterns)
         ignored: list[str] = []
         spans: list[tuple[ChannelId, Span]] = []
         for key, entry in self._walk(location, patterns, _year(first_day), _year(last_day)):
             name = self._parse(entry.name)
             if name is None:
                 ignored.append(key)
-            elif _between(name.day, first_day, last_day) and any(map(name.channel.matches, patterns)):
+            elif _between(name.day, first_day, last_day) and matches(name.channel):
                 start = name.day * _DAY_NS
                 found = ArchiveObject(key, entry.size, entry.version)
                 spans.append((name.channel, Span(start, start + _DAY_NS, found)))
@@ -134,6 +136,11 @@ class SdsLayout:
         check_found(location, patterns, start_ns, end_ns, spans)
 
 
+def matcher(patterns: Sequence[str]) -> Callable[[ChannelId], bool]:
+    """Whether a channel matches any pattern; remembers, as each channel comes once a day."""
+    return functools.cache(lambda channel: any(map(channel.matches, patterns)))
+
+
 def check_found(
     location: Location,
     patterns: Sequence[str],
@@ -143,7 +150,8 @@ def check_found(
 ) -> None:
     """Raise the ``ArchiveError`` that says why nothing was found although ``spans`` are there."""
     wanted = ", ".join(patterns)
-    matching = [span for channel, span in spans if any(map(channel.matches, patterns))]
+    matches = matcher(patterns)
+    matching = [span for channel, span in spans if matches(channel)]
     if matching:
         first, last = min(start for start, _ in matching), max(end for _, end in matching)
         asked = f"{_show(start_ns, 'its start')} to {_show(end_ns, 'its end')}"

@@ -31,6 +31,8 @@ _STEADY = 0.1
 # A corrupt header may claim any number of samples; packing never gets below half a byte for one.
 _SAMPLES_PER_BYTE = 2
 _MOST_NOTES = 5
+# What a header may say; text records say 0, damaged ones anything.
+_RATES_HZ = (1e-6, 1e6)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +168,7 @@ def scan_headers(data: bytes, name: str) -> list[HeaderSpan]:
                 trace.sampling_rate_hz,
             )
             for trace in _ask_obspy(data, name, _Findings(), headers_only=True)
+            if _is_believable(trace.sampling_rate_hz)
         ]
     return [
         HeaderSpan(
@@ -174,8 +177,12 @@ def scan_headers(data: bytes, name: str) -> list[HeaderSpan]:
         for trace in traces
         if isinstance(channel := _identify(trace), ChannelId)
         for segment in trace
-        if segment.samplecnt > 0 and segment.samprate > 0
+        if segment.samplecnt > 0 and _is_believable(segment.samprate)
     ]
+
+
+def _is_believable(sampling_rate_hz: float) -> bool:
+    return _RATES_HZ[0] <= sampling_rate_hz <= _RATES_HZ[1]
 
 
 def _period_ns(sampling_rate_hz: float) -> int:
@@ -229,8 +236,11 @@ def _decode(
         for segment in trace:
             if segment.samplecnt <= 0:
                 continue
-            if segment.samprate <= 0 or _sample_type(segment) == _TEXT:
+            if _sample_type(segment) == _TEXT:
                 findings.notes.setdefault(f"text records of {channel} hold no samples")
+                continue
+            if not _is_believable(segment.samprate):
+                findings.notes.setdefault(f"{segment.samplecnt} samples at {segment.samprate:g} Hz left out")
                 continue
             pieces.extend(_decode_segment(segment, channel, findings, allocate, n_bytes))
     return pieces
@@ -337,6 +347,10 @@ def _decode_with_obspy(
     for trace in traces:
         if wanted not in (None, trace.channel):
             findings.foreign.setdefault(str(trace.channel))
+        elif not _is_believable(trace.sampling_rate_hz):
+            findings.notes.setdefault(
+                f"{len(trace.samples)} samples at {trace.sampling_rate_hz:g} Hz left out"
+            )
         elif (start_ns is None or trace.end_ns >= start_ns) and (end_ns is None or trace.start_ns < end_ns):
             pieces.append(Piece(trace.channel, trace.start_ns, trace.sampling_rate_hz, trace.samples))
     return pieces

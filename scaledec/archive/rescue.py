@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import string
+import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,16 +104,31 @@ def read_with_obspy(data: bytes, *, headers_only: bool = False) -> tuple[list[Ob
     """
     if _RECORD_START.search(data) is None:
         raise ValueError("no record header in it")
-    import obspy
-
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings():
+        # ObsPy 1.5 looks up its plugins through a deprecated interface of importlib.metadata.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import obspy
+    with warnings.catch_warnings(record=True) as caught, _no_unraisable_reports():
         warnings.simplefilter("always")
         try:
             stream = obspy.read(io.BytesIO(data), format="MSEED", headonly=headers_only)
         except Exception as error:  # ObsPy documents no base class for what its readers raise
             raise ValueError(f"ObsPy: {type(error).__name__}: {error}") from error
-    traces = [_from_obspy(trace) for trace in stream if trace.data.dtype.kind in "if"]
+    traces = [
+        _from_obspy(trace) for trace in stream if trace.data.dtype.kind in "if" and trace.stats.npts > 0
+    ]
     return traces, [f"ObsPy: {warning.message}" for warning in caught]
+
+
+@contextlib.contextmanager
+def _no_unraisable_reports() -> Iterator[None]:
+    """Silence: ObsPy's log callback trips over station names that are not UTF-8 and reports to stderr."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def _from_obspy(trace: Any) -> ObspyTrace:

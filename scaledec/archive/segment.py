@@ -33,6 +33,7 @@ MarginSamples: TypeAlias = Callable[[float], tuple[int, int]]
 _FIRST_MARGIN_NS = 30 * NANOSECONDS_PER_SECOND
 # Rates closer than this (relative) are one rate that drifts or was written down inexactly.
 _SAME_RATE = 1e-4
+_MOST_SAMPLES = 1 << 30
 _LARGEST_ARENA = 1 << 28
 _ALIGNMENT = 64
 # Samples by which a length computed in floating point may exceed a whole number.
@@ -214,6 +215,11 @@ class _SegmentReader:
     def _canvas(self, rate: float, margin: tuple[int, int]) -> Canvas:
         length = (self.end_ns - self.start_ns) * rate / NANOSECONDS_PER_SECOND
         n_samples = margin[0] + math.ceil(length - _WHOLE) + margin[1]
+        if n_samples > _MOST_SAMPLES:
+            raise UnreadableInputError(
+                f"{self.channel} claims {rate:g} samples per second, {n_samples} in one segment; "
+                f"at most {_MOST_SAMPLES} fit: shorten spectrogram.segment_s"
+            )
         return Canvas(start_ns=self.start_ns, n_samples=n_samples, sampling_rate_hz=rate, n_before=margin[0])
 
     def _lay(self, opened: Iterable[_Opened], canvas: Canvas) -> None:
