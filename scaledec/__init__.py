@@ -1,3 +1,74 @@
-"""Deep embedded clustering of seismic archives of any size."""
+"""Deep embedded clustering of seismic archives of any size.
+
+>>> import scaledec as sd
+>>> config = sd.load_config("my.yaml")  # doctest: +SKIP
+>>> sd.run(config)  # doctest: +SKIP
+>>> labels = sd.open_labels(config.root)  # doctest: +SKIP
+
+Names are loaded when they are first used, so importing scaledec costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scaledec.api import (
+        Config,
+        Outcome,
+        build_cube,
+        cluster,
+        label,
+        load_config,
+        parse_config,
+        plan,
+        pretrain,
+        run,
+        status,
+        verify,
+    )
+    from scaledec.query import query
+    from scaledec.store.datasets import flatten_time, open_cube, open_labels
+    from scaledec.synthetic.archive import write_synthetic_archive
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "Outcome",
+    "__version__",
+    "build_cube",
+    "cluster",
+    "flatten_time",
+    "label",
+    "load_config",
+    "open_cube",
+    "open_labels",
+    "parse_config",
+    "plan",
+    "pretrain",
+    "query",
+    "run",
+    "status",
+    "verify",
+    "write_synthetic_archive",
+]
+
+_ELSEWHERE = {
+    "flatten_time": "scaledec.store.datasets",
+    "open_cube": "scaledec.store.datasets",
+    "open_labels": "scaledec.store.datasets",
+    "query": "scaledec.query",
+    "write_synthetic_archive": "scaledec.synthetic.archive",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'scaledec' has no attribute {name!r}")
+    return getattr(importlib.import_module(_ELSEWHERE.get(name, "scaledec.api")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -26,8 +26,12 @@ class Places:
 
     @classmethod
     def at(cls, root: str, storage_options: Mapping[str, Any] | None = None) -> Places:
-        """The places below the root of this URL."""
-        return cls(Location(root, storage_options or {}))
+        """The places below the root of this URL; a relative path is taken from this process's folder now.
+
+        Workers elsewhere have another current folder, so it must not be taken from there.
+        """
+        place = Location(root, storage_options or {})
+        return cls(Location(str(place.path.absolute())) if place.is_local else place)
 
     @property
     def cube(self) -> Location:
@@ -61,6 +65,10 @@ class Places:
     def training_set(self, name: str) -> Location:
         """The windows a run was trained on."""
         return self.run(name).child("training.zarr")
+
+    def pretrained(self, name: str) -> Location:
+        """The pretrained network of a run, before clustering."""
+        return self.run(name).child("pretrained")
 
     def labels(self, name: str) -> Location:
         """The label store of one run."""

@@ -22,7 +22,9 @@ __all__ = [
     "Status",
     "TaskResult",
     "format_time",
+    "parse_task_key",
     "parse_time",
+    "task_key",
 ]
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
@@ -126,6 +128,23 @@ class ArchiveObject:
     """Bytes."""
     version: str
     """What changes when the content does: modification time of a file, ETag of an object."""
+
+
+def task_key(channel: ChannelId, start_ns: int) -> str:
+    """Name of a task in a ledger: its channel and the start of its (first) segment.
+
+    Examples
+    --------
+    >>> task_key(ChannelId.parse("CI.WBM..LHZ"), 0)
+    'CI.WBM..LHZ/1970-01-01T00:00:00'
+    """
+    return f"{channel}/{format_time(start_ns)}"
+
+
+def parse_task_key(key: str) -> tuple[ChannelId, int]:
+    """The channel and the start that :func:`task_key` was given."""
+    channel, _, start = key.partition("/")
+    return ChannelId.parse(channel), parse_time(start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""The cube stage: plan, make room in the store, run the tasks that are left, keep the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from scaledec.config import Config, cube_fingerprint
+from scaledec.pipeline.outcome import Failure, Outcome
+from scaledec.places import Places
+from scaledec.progress import track
+from scaledec.vocabulary import TaskResult, parse_time
+
+if TYPE_CHECKING:
+    from scaledec.archive.archive import Listing
+    from scaledec.pipeline.resources import Resources
+    from scaledec.stages.cube_plan import CubePlan
+    from scaledec.store.cube import CubeStore
+
+__all__ = ["build_cube", "cube_failures", "list_archive", "plan_of_cube"]
+
+
+def list_archive(config: Config) -> Listing:
+    """What the archive holds of the channels and times asked for, from listing alone."""
+    from scaledec.archive.archive import open_archive
+
+    settings = config.archive
+    archive = open_archive(settings, Places.at(config.root, config.storage_options).index)
+    start_ns = None if settings.start is None else parse_time(settings.start)
+    end_ns = None if settings.end is None else parse_time(settings.end)
+    return archive.listing(settings.channels, start_ns, end_ns)
+
+
+def plan_of_cube(config: Config) -> tuple[CubePlan, Listing]:
+    """The cube tasks that are left, and the listing they come from."""
+    from scaledec.ledger.ledger import Ledger
+    from scaledec.stages.cube_plan import plan_cube
+
+    listing = list_archive(config)
+    done = Ledger(Places.at(config.root, config.storage_options).ledger("cube")).read(details=())
+    return plan_cube(config, listing, done), listing
+
+
+def build_cube(config: Config, resources: Resources) -> Outcome:
+    """Compute every segment of the cube that is not up to date.
+
+    Raises
+    ------
+    ArchiveError
+        If the archive cannot be listed or holds nothing of what is asked for.
+    StoreError
+        If the cube cannot be written, or was made with other settings.
+    """
+    from scaledec.ledger.ledger import Ledger
+    from scaledec.stages.cube import CubeContext, run_task
+
+    started = time.perf_counter()
+    places = Places.at(config.root, config.storage_options)
+    plan, listing = plan_of_cube(config)
+    store = _make_room(config, plan)
+    unreadable = [Failure(found.key, reason) for found, reason in listing.unreadable]
+    counts: Counter[str] = Counter()
+    failures: list[Failure] = []
+    if plan.tasks:
+        context = CubeContext.of(config, cube=store.location)
+        ledger = Ledger(places.ledger("cube"))
+        with (
+            resources.cube_engine() as engine,
+            ledger.writer() as writer,
+            track("cube", total=len(plan.tasks), unit="segments") as progress,
+        ):
+            for result in engine.run(partial(run_task, context=context), plan.tasks):
+                writer.write(result)
+                counts[result.status] += 1
+                failures += _failures({result.key: result})
+                progress.advance(failed=counts["failed"])
+    seconds = time.perf_counter() - started
+    message = (
+        f"{counts['done']} segments written, {counts['empty']} without samples, {counts['failed']} failed, "
+        f"{plan.n_done} done before; {len(plan.channels)} channels x {plan.n_segments} segments in "
+        f"{store.location}"
+    )
+    return Outcome("cube", message, sum(counts.values()), plan.n_done, (*unreadable, *failures), seconds)
+
+
+def cube_failures(results: Mapping[str, TaskResult]) -> list[Failure]:
+    """The failed tasks of a ledger."""
+    return _failures(results)
+
+
+def _failures(results: Mapping[str, TaskResult]) -> list[Failure]:
+    failed = (result for result in results.values() if result.status == "failed")
+    return [Failure(result.key, result.reason or "no reason given") for result in failed]
+
+
+def _make_room(config: Config, plan: CubePlan) -> CubeStore:
+    from scaledec.store.cube import CubeStore, CubeTemplate
+
+    template = CubeTemplate(
+        grid=config.spectrogram_grid,
+        scale=config.spectrogram.scale,
+        dtype=config.spectrogram.dtype,
+        fingerprint=cube_fingerprint(config),
+        settings=config.spectrogram.model_dump(mode="json"),
+    )
+    place = Places.at(config.root, config.storage_options).cube
+    return CubeStore.create_or_extend(place, template, plan.channels, plan.start_ns, plan.n_segments)

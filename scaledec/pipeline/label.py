@@ -1,0 +1,149 @@
+"""The label stage: plan, make room in the label store, label what is left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaledec.config import Config, run_fingerprint, run_name
+from scaledec.errors import StoreNotFoundError
+from scaledec.location import Location
+from scaledec.pipeline.outcome import Failure, Outcome
+from scaledec.places import Places
+from scaledec.progress import track
+from scaledec.vocabulary import TaskResult
+
+if TYPE_CHECKING:
+    from scaledec.pipeline.resources import Resources
+    from scaledec.stages.label_plan import LabelPlan
+    from scaledec.store.cube import CubeStore
+    from scaledec.store.labels import LabelTemplate
+    from scaledec.training.saved_model import SavedModel
+
+__all__ = ["LabelWork", "label_archive", "plan_of_labels"]
+
+_CONFIDENCE = {
+    "gmm": "posterior probability of the cluster",
+    "other": "soft assignment to the cluster (Student's t)",
+}
+
+
+def label_archive(config: Config, resources: Resources) -> Outcome:
+    """Label every window of the cube that is not labelled yet by this run's model.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no cube or no clustered model.
+    StoreError
+        If the labels cannot be written.
+    """
+    from scaledec.stages.label import LabelContext
+
+    started = time.perf_counter()
+    run = run_name(config)
+    places = Places.at(config.root, config.storage_options)
+    work = plan_of_labels(config)
+    plan = work.plan
+    store = _make_room(config, work.cube, work.model)
+    context = LabelContext(
+        cube=places.cube,
+        model=places.run(run),
+        labels=store,
+        windows=config.window_grid,
+        batch=config.label.batch,
+        embedding=config.label.embedding,
+    )
+    counts: Counter[str] = Counter()
+    failures: list[Failure] = []
+    if plan.tasks:
+        with track("label", total=len(plan.tasks), unit="shards") as progress:
+
+            def on_result(result: TaskResult) -> None:
+                counts[result.status] += 1
+                if result.status == "failed":
+                    failures.append(Failure(result.key, result.reason or "no reason given"))
+                progress.advance(failed=counts["failed"])
+
+            resources.label(plan.tasks, context, places.label_ledger(run), on_result)
+    message = (
+        f"{counts['done']} shards labelled, {counts['failed']} failed, {plan.n_done} done before; run {run} "
+        f"in {places.labels(run)}"
+    )
+    seconds = time.perf_counter() - started
+    return Outcome("label", message, counts["done"], plan.n_done, tuple(failures), seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWork:
+    """What labelling needs: the tasks left, the cube they read, the model they use."""
+
+    plan: LabelPlan
+    cube: CubeStore
+    model: SavedModel
+
+
+def plan_of_labels(config: Config) -> LabelWork:
+    """The label tasks that are left; writes nothing.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no cube or no clustered model.
+    """
+    from scaledec.ledger.ledger import Ledger
+    from scaledec.stages.label_plan import plan_labels
+    from scaledec.store.cube import CubeStore
+    from scaledec.training.saved_model import SavedModel
+
+    places = Places.at(config.root, config.storage_options)
+    run = run_name(config)
+    cube = CubeStore.open(places.cube)
+    model = SavedModel.load(places.run(run))
+    if not model.n_clusters:
+        raise StoreNotFoundError(
+            f"run {run!r} at {places.run(run)} is pretrained but not clustered: run `scaledec cluster` first"
+        )
+    plan = plan_labels(
+        config,
+        cube,
+        Ledger(places.ledger("cube")).read(details=("checksum",)),
+        Ledger(places.label_ledger(run)).read(details=()),
+        model_checksum=model.checksum,
+    )
+    return LabelWork(plan, cube, model)
+
+
+def _make_room(config: Config, cube: CubeStore, model: SavedModel) -> Location:
+    from scaledec.store.labels import LabelStore
+
+    store = LabelStore.create_or_extend(
+        Places.at(config.root, config.storage_options).labels(run_name(config)),
+        _template(config, model),
+        cube.channels,
+        cube.start_ns,
+        cube.n_segments,
+        cube.channel_coordinates(),
+    )
+    return store.location
+
+
+def _template(config: Config, model: SavedModel) -> LabelTemplate:
+    from scaledec.store.labels import LabelTemplate
+
+    return LabelTemplate(
+        run=run_name(config),
+        fingerprint=run_fingerprint(config),
+        method=model.method,
+        grid=config.spectrogram_grid,
+        windows=config.window_grid,
+        segments_per_shard=config.label.segments_per_shard,
+        centroid=model.centroids,
+        prototype=model.prototypes(),
+        prototype_units=f"normalised power ({config.model.normalise})",
+        embedding=config.label.embedding,
+        confidence=_CONFIDENCE.get(model.method, _CONFIDENCE["other"]),
+        cluster_names=model.names,
+    )
