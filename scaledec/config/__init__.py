@@ -1,6 +1,12 @@
 """Configuration: models, loading, fingerprints, and the commented template."""
 
-from scaledec.config.fingerprint import cube_fingerprint, hash_json, run_fingerprint, run_name
+from scaledec.config.fingerprint import (
+    cube_fingerprint,
+    hash_json,
+    pretrain_fingerprint,
+    run_fingerprint,
+    run_name,
+)
 from scaledec.config.load import dump_config, load_config, parse_config
 from scaledec.config.models import (
     ArchiveConfig,
@@ -31,6 +37,7 @@ __all__ = [
     "hash_json",
     "load_config",
     "parse_config",
+    "pretrain_fingerprint",
     "run_fingerprint",
     "run_name",
 ]

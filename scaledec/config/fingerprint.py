@@ -11,7 +11,15 @@ from typing import Any
 
 from scaledec.config.models import Config
 
-__all__ = ["CUBE_ALGORITHM", "RUN_ALGORITHM", "cube_fingerprint", "hash_json", "run_fingerprint", "run_name"]
+__all__ = [
+    "CUBE_ALGORITHM",
+    "RUN_ALGORITHM",
+    "cube_fingerprint",
+    "hash_json",
+    "pretrain_fingerprint",
+    "run_fingerprint",
+    "run_name",
+]
 
 CUBE_ALGORITHM = 1
 """Raised whenever the code computes other bytes for the same cube settings and samples."""
@@ -28,6 +36,17 @@ def hash_json(value: Any) -> str:
 def cube_fingerprint(config: Config) -> str:
     """Hash of what decides the bytes of a cube's shard, given its samples."""
     return hash_json([CUBE_ALGORITHM, config.spectrogram.model_dump(mode="json")])
+
+
+def pretrain_fingerprint(config: Config) -> str:
+    """Hash of what decides the training set and the pretrained network, given a cube.
+
+    Runs that differ in their clustering alone share it, and with it the pretrained network.
+    """
+    sections = [config.windows, config.model, config.pretrain]
+    return hash_json(
+        [RUN_ALGORITHM, cube_fingerprint(config), *(s.model_dump(mode="json") for s in sections)]
+    )
 
 
 def run_fingerprint(config: Config) -> str:

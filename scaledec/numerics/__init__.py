@@ -1,1 +1,1 @@
-
+"""Numbers only: arrays and plain arguments in, arrays out; no files, no configuration."""

@@ -1,1 +1,1 @@
-
+"""Figures and scores."""

@@ -14,6 +14,7 @@ from scaledec.config import (
     dump_config,
     load_config,
     parse_config,
+    pretrain_fingerprint,
     run_fingerprint,
     run_name,
 )
@@ -110,6 +111,12 @@ def test_a_training_setting_changes_the_run_but_not_the_cube() -> None:
     other = config("pretrain.seed=1")
     assert cube_fingerprint(other) == cube_fingerprint(config())
     assert run_fingerprint(other) != run_fingerprint(config())
+    assert run_name(other) != run_name(config())
+
+
+def test_a_clustering_setting_keeps_the_pretrained_network() -> None:
+    other = config("cluster.n_clusters=5")
+    assert pretrain_fingerprint(other) == pretrain_fingerprint(config())
     assert run_name(other) != run_name(config())
 
 
