@@ -180,7 +180,7 @@ class DecTraining:
 
     @property
     def _stopped(self) -> bool:
-        return bool(self._history) and self._history[-1]["stop"] is not None
+        return bool(self._history) and self._history[-1]["stop_reason"] is not None
 
     @property
     def _refresh_due(self) -> bool:
@@ -239,21 +239,21 @@ class DecTraining:
         record["frequencies"] = snapshot.frequencies.tolist()
         record["effective_clusters"] = effective_clusters(record["counts"])
         record["variance"] = snapshot.variance
-        due = last or self._judged is None or self._step - self._judged_step >= JUDGED_STEPS
-        record["stop"] = self._judge() if due else None
-        if last and record["stop"] is None:
-            record["stop"] = "epochs"
+        due = self._judged is None or self._step - self._judged_step >= JUDGED_STEPS
+        settled = due and self._judge()
+        record["stop_reason"] = "tolerance" if settled else "epochs" if last else None
         self._history.append(record)
         self._check(record)
         self._on_refresh(self._history)
-        if due:
+        if due or last:
             self._checkpoint(record)
-        return record["stop"] is not None
+        return record["stop_reason"] is not None
 
-    def _judge(self) -> str | None:
+    def _judge(self) -> bool:
+        """Whether labels settled since they were judged last."""
         change = None if self._judged is None else self._changed(self._judged)
         self._judged, self._judged_step = self._current.labels, self._step
-        return "tolerance" if change is not None and change < self._settings.tolerance else None
+        return change is not None and change < self._settings.tolerance
 
     def _changed(self, labels: Tensor) -> float:
         """Share of all windows whose label differs from ``labels`` (of this rank's share)."""
@@ -276,13 +276,16 @@ class DecTraining:
         check_finite(self._step, **losses, variance=record["variance"])
         check_spread(record["variance"], self._history[0]["variance"])
         recent = self._history[-EMPTY_REFRESHES:]
-        if record["stop"] or (len(recent) == EMPTY_REFRESHES and all(min(r["counts"]) == 0 for r in recent)):
+        if record["stop_reason"] or (
+            len(recent) == EMPTY_REFRESHES and all(min(r["counts"]) == 0 for r in recent)
+        ):
             check_occupied(self._current.counts.numpy())
         elif min(record["counts"]) == 0 and self._session.rank == 0:
             _log.warning("update %d: a cluster holds no window (%s)", record["update"], record["counts"])
 
     def _checkpoint(self, record: Record) -> None:
-        judged = gather_rows(self._session, self._current.labels.int(), len(self._data)).to(torch.int16)
+        assert self._judged is not None, "the first refresh is always judged"
+        judged = gather_rows(self._session, self._judged.int(), len(self._data)).to(torch.int16)
         tensors = {
             **with_prefix("network", self._network.state_dict()),
             **with_prefix("optimiser", optimiser_tensors(self._optimiser)),

@@ -79,7 +79,12 @@ def run_ranks(world_size: int, loop: Callable[[TrainingSession], ResultT]) -> li
             raise
 
     with ThreadPoolExecutor(world_size) as pool:
-        return [future.result() for future in [pool.submit(guarded, rank) for rank in range(world_size)]]
+        futures = [pool.submit(guarded, rank) for rank in range(world_size)]
+    errors = [error for error in (future.exception() for future in futures) if error is not None]
+    for error in errors:
+        if not isinstance(error, threading.BrokenBarrierError):  # what the others get when one has failed
+            raise error
+    return [future.result() for future in futures]
 
 
 def ridges(n: int, seed: int = 0, side: int = 8) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

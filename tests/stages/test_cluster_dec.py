@@ -92,7 +92,7 @@ def assert_close(a: DecOutcome, b: DecOutcome) -> None:
     assert a.counts.tolist() == b.counts.tolist()
     assert len(a.history) == len(b.history)
     for mine, yours in zip(a.history, b.history, strict=True):
-        for name in ("step", "label_change", "counts", "stop"):
+        for name in ("step", "label_change", "counts", "stop_reason"):
             assert mine[name] == yours[name]
         for name in ("reconstruction", "kl", "loss", "frequencies", "variance"):
             if mine[name] is not None:
@@ -182,16 +182,16 @@ def test_training_stops_when_labels_settle_and_says_so(
 ) -> None:
     settings = replace(SETTINGS, epochs=500, tolerance=0.05)
     history = train(LocalSession(None), pretrained, windows, settings)[0].history
-    assert history[-1]["stop"] == "tolerance"
+    assert history[-1]["stop_reason"] == "tolerance"
     assert history[-1]["step"] >= 100  # not after the first three steps, in which nothing can change
-    assert [record["stop"] for record in history[:-1]] == [None] * (len(history) - 1)
+    assert [record["stop_reason"] for record in history[:-1]] == [None] * (len(history) - 1)
 
 
 def test_training_without_settling_stops_after_the_epochs(
     windows: Tensor, pretrained: dict[str, Tensor]
 ) -> None:
     history = train(LocalSession(None), pretrained, windows, SETTINGS)[0].history
-    assert history[-1]["stop"] == "epochs"
+    assert history[-1]["stop_reason"] == "epochs"
     assert [record["step"] for record in history] == [0, 3, 7, 10, 14, 17, 21, 24, 28]
     assert [sum(record["counts"]) for record in history] == [N] * 9
     assert [sum(record["frequencies"]) for record in history] == pytest.approx([N] * 9)

@@ -23,7 +23,6 @@ __all__ = [
     "KMeansFit",
     "fit_gaussian",
     "fit_kmeans",
-    "gaussian_log_posterior",
     "restart_seeds",
 ]
 
@@ -162,18 +161,3 @@ def fit_gaussian(z: npt.ArrayLike, n_clusters: int, seed: int, *, start: str = "
         degenerate=smallest < data.shape[1] + 1,
         seed=seed,
     )
-
-
-def gaussian_log_posterior(
-    z: npt.ArrayLike, weights: Float64Array, means: Float64Array, covariances: Float64Array
-) -> Float64Array:
-    """Log posterior (N, K) of each component given embeddings (N, D), by Cholesky factors in float64."""
-    data = np.asarray(z, dtype=np.float64)
-    logs = np.empty((len(data), len(weights)))
-    for j, (weight, mean, covariance) in enumerate(zip(weights, means, covariances, strict=True)):
-        factor = np.linalg.cholesky(covariance)
-        whitened = np.linalg.solve(factor, (data - mean).T)
-        # A component that lost every window has weight zero and posterior zero.
-        log_weight = np.log(weight) if weight > 0.0 else -np.inf
-        logs[:, j] = log_weight - np.log(np.diag(factor)).sum() - 0.5 * np.square(whitened).sum(axis=0)
-    return np.asarray(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))

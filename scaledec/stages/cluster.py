@@ -1,0 +1,313 @@
+"""Clustering: from a pretrained autoencoder to a model that labels, and labels of the sampled windows.
+
+k-means and a Gaussian mixture are always fitted to the pretrained embeddings, so that every run holds
+its own baselines; DEC and IDEC start from one of them. The run's model is written last: where it lies,
+the stage is finished.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from scaledec.config import Config, pretrain_fingerprint, run_fingerprint
+from scaledec.errors import StoreConflictError, StoreNotFoundError
+from scaledec.location import Location
+from scaledec.numerics.dec.loss import loss_weights
+from scaledec.numerics.metrics import effective_clusters
+from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining, Record, SavedState
+from scaledec.stages.cluster_results import (
+    Labelled,
+    assign_all,
+    baseline_models,
+    embed_all,
+    finite_windows,
+    largest_first,
+    write_assignments,
+    write_metrics,
+)
+from scaledec.stages.cluster_start import Starts, find_starts
+from scaledec.stages.cluster_target import sum_over_ranks
+from scaledec.stages.pretrain import PRETRAINED
+from scaledec.training.checkpoint import load_state
+from scaledec.training.data import StoredWindows, TrainingData, WindowSource, load_windows, rank_slice
+from scaledec.training.saved_model import Assignment, SavedModel
+from scaledec.training.session import TrainingSession
+
+__all__ = ["ClusterJob", "ClusterOutcome", "cluster_loop"]
+
+Method: TypeAlias = Literal["dec", "idec", "kmeans", "gmm"]
+
+# Windows whose sums are taken at once: temporaries of a few MB.
+_BLOCK = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterJob:
+    """All that decides a clustering, given a pretrained model; picklable like its source."""
+
+    run: Location
+    """The run's folder: the pretrained model is read there, metrics and the final model go there."""
+    source: WindowSource
+    """The sampled windows: those to train on, and those held out, which are only labelled."""
+    training_set: Location | None = None
+    """Training store that every window's assignments are added to; ``None``: they are not kept."""
+    method: Method = "idec"
+    n_clusters: int = 8
+    init: Literal["kmeans", "gmm"] = "gmm"
+    """Where DEC's centroids start."""
+    restarts: int = 20
+    """Random starts of k-means and of the mixture."""
+    gamma: float = 0.1
+    """Weight of the clustering loss beside the reconstruction (idec)."""
+    alpha: float = 1.0
+    """Degrees of freedom of Student's t in the soft assignment."""
+    loss: Literal["scaled", "raw"] = "scaled"
+    epochs: int = 100
+    """At most this many passes over the training windows."""
+    batch: int = 256
+    """Windows of one step over all ranks."""
+    learning_rate: float = 1e-4
+    """Of Adam."""
+    updates_per_epoch: int = 2
+    """Refreshes of the target distribution in one pass."""
+    tolerance: float = 0.003
+    """Stop when a smaller share of windows changed its label."""
+    seed: int = 0
+    """Of the restarts and of shuffling."""
+    fingerprint: str = ""
+    """Of the settings; a model or checkpoint of another one is refused."""
+    pretrain_fingerprint: str = ""
+    """Of the settings of the pretrained model; one of other settings is refused."""
+    table_bytes: int = 256 * 2**20
+    """Largest table of soft assignments kept in memory; it changes the speed, not the numbers."""
+
+    @classmethod
+    def from_config(cls, config: Config, run: Location, training_set: Location) -> ClusterJob:
+        """The job that a configuration describes."""
+        return cls(
+            run=run,
+            source=StoredWindows(training_set),
+            training_set=training_set,
+            fingerprint=run_fingerprint(config),
+            pretrain_fingerprint=pretrain_fingerprint(config),
+            **config.cluster.model_dump(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOutcome:
+    """How a clustering ended."""
+
+    method: Method
+    stop_reason: str
+    """``tolerance``: labels settled; ``epochs``: all passes were used; ``start``: k-means or GMM only."""
+    epochs: int
+    """Passes over the training windows that were begun."""
+    steps: int
+    """Optimiser steps in all, earlier sessions included."""
+    counts: tuple[int, ...]
+    """Training windows of each cluster, from the largest cluster to the smallest."""
+    already_finished: bool = False
+    """Whether nothing was left to do."""
+
+
+def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
+    """Find first clusters, train DEC or IDEC if asked for, and write model, metrics and assignments.
+
+    Cluster 0 is the one with the most training windows, cluster 1 the next, and so on.
+
+    Parameters
+    ----------
+    session
+        The engine, as a loop sees it.
+    job
+        What to cluster and how.
+
+    Raises
+    ------
+    TrainingError
+        If the embedding collapsed, a cluster stays empty, a loss is not finite, or there are too few windows;
+        the message says what to change.
+    StoreNotFoundError
+        If there is no pretrained model.
+    StoreConflictError
+        If the run's folder holds a model or checkpoint of other settings.
+    """
+    finished = _finished_outcome(job)
+    if finished is not None:
+        return finished
+    pretrained = _pretrained_model(session, job)
+    training = finite_windows(load_windows(job.source, pretrained.normaliser, validation=False))
+    training = training.to(session.device)
+    z_pretrained = embed_all(session, pretrained, training)
+
+    with session.latest_checkpoint() as folder:
+        saved = None if folder is None else load_state(folder)
+    if saved is not None:
+        _check_fingerprint(job.run, job.fingerprint, saved[1]["fingerprint"], "checkpoints")
+        starts = Starts.from_tensors(saved[0], job.n_clusters, pretrained.spec.latent)
+    else:
+        starts = find_starts(session, z_pretrained, job.n_clusters, restarts=job.restarts, seed=job.seed)
+    baselines = baseline_models(pretrained, starts, z_pretrained, alpha=job.alpha)
+
+    history: tuple[Record, ...] = ()
+    if job.method in ("kmeans", "gmm"):
+        model, z_final = baselines[job.method], z_pretrained
+    else:
+        model, history = _train(session, job, pretrained, baselines[job.init], starts, training, saved)
+        z_final = embed_all(session, model, training)
+        model = largest_first(model, z_final)
+
+    outcome = _outcome(job, assign_all(model, z_final), history)
+    if not history:
+        record = _record_of_start(outcome)
+        write_metrics(session, job.run, [record])
+        session.report(record)
+    if job.training_set is not None:
+        labelled = Labelled(pretrained, baselines, model, training, z_pretrained, z_final)
+        write_assignments(session, job.training_set, job.source, labelled)
+    if session.rank == 0:
+        replace(model, facts=_facts(job, outcome, starts, pretrained)).save(job.run)
+    session.barrier()
+    return outcome
+
+
+def _train(
+    session: TrainingSession,
+    job: ClusterJob,
+    pretrained: SavedModel,
+    start: SavedModel,
+    starts: Starts,
+    training: TrainingData,
+    saved: SavedState | None,
+) -> tuple[SavedModel, tuple[Record, ...]]:
+    """DEC or IDEC from the centroids of ``start``, or from a checkpoint."""
+    assert job.method in ("dec", "idec")
+    weights = loss_weights(
+        method=job.method,
+        form=job.loss,
+        gamma=job.gamma,
+        n_clusters=job.n_clusters,
+        variance=_variance(session, training.windows),
+    )
+    settings = DecSettings(
+        method=job.method,
+        weights=weights,
+        alpha=job.alpha,
+        epochs=job.epochs,
+        batch=job.batch,
+        learning_rate=job.learning_rate,
+        updates_per_epoch=job.updates_per_epoch,
+        tolerance=job.tolerance,
+        seed=job.seed,
+        table_bytes=job.table_bytes,
+    )
+    network = copy.deepcopy(pretrained.network)
+    dec = DecTraining(
+        session,
+        network,
+        torch.from_numpy(start.centroids),
+        training,
+        settings,
+        carried=(starts.tensors, {"fingerprint": job.fingerprint}),
+        on_refresh=lambda history: write_metrics(session, job.run, history),
+    )
+    if saved is not None:
+        dec.restore(saved)
+    outcome: DecOutcome = dec.run()
+    model = SavedModel(
+        network.eval(),
+        pretrained.spec,
+        pretrained.normaliser,
+        job.method,
+        outcome.centroids.double().numpy(),
+        job.alpha,
+    )
+    return model, outcome.history
+
+
+def _pretrained_model(session: TrainingSession, job: ClusterJob) -> SavedModel:
+    try:
+        model = SavedModel.load(job.run.child(PRETRAINED), device=session.device)
+    except StoreNotFoundError as error:
+        raise StoreNotFoundError(
+            f"{job.run} holds no pretrained model to cluster with: run `scaledec pretrain` first"
+        ) from error
+    _check_fingerprint(job.run, job.pretrain_fingerprint, model.facts["fingerprint"], "a pretrained model")
+    return model
+
+
+def _finished_outcome(job: ClusterJob) -> ClusterOutcome | None:
+    """How an earlier session ended this job, if one did."""
+    try:
+        model = SavedModel.load(job.run)
+    except StoreNotFoundError:
+        return None
+    facts = model.facts
+    _check_fingerprint(job.run, job.fingerprint, facts["fingerprint"], "a clustered model")
+    return ClusterOutcome(
+        job.method,
+        facts["stop_reason"],
+        facts["epochs"],
+        facts["steps"],
+        tuple(facts["counts"]),
+        already_finished=True,
+    )
+
+
+def _check_fingerprint(run: Location, expected: str, found: str, what: str) -> None:
+    if found != expected:
+        raise StoreConflictError(
+            f"{run} holds {what} of other settings (fingerprint {found}, expected {expected}); "
+            "choose another run name or delete that folder"
+        )
+
+
+def _variance(session: TrainingSession, windows: torch.Tensor) -> float:
+    """Variance of all cells of all windows, in float64; each rank sums over its share."""
+    share = windows[rank_slice(len(windows), session.rank, session.world_size)]
+    sums = torch.zeros(2, dtype=torch.float64)
+    for start in range(0, len(share), _BLOCK):
+        cells = share[start : start + _BLOCK].double()
+        sums += torch.stack([cells.sum(), cells.square().sum()]).cpu()
+    mean, mean_square = (sum_over_ranks(session, sums) / windows.numel()).tolist()
+    return float(mean_square - mean**2)
+
+
+def _outcome(job: ClusterJob, found: Assignment, history: Sequence[Record]) -> ClusterOutcome:
+    counts = np.bincount(found.label, minlength=job.n_clusters).tolist()
+    last: Record = history[-1] if history else {"stop_reason": "start", "epoch": 0, "step": 0}
+    return ClusterOutcome(job.method, last["stop_reason"], last["epoch"], last["step"], tuple(counts))
+
+
+def _record_of_start(outcome: ClusterOutcome) -> Record:
+    return {
+        "epoch": 0,
+        "step": 0,
+        "update": 0,
+        "counts": list(outcome.counts),
+        "effective_clusters": effective_clusters(outcome.counts),
+        "stop_reason": outcome.stop_reason,
+    }
+
+
+def _facts(job: ClusterJob, outcome: ClusterOutcome, starts: Starts, pretrained: SavedModel) -> Record:
+    """What is kept beside the model: how it came about, and both baselines in full."""
+    return {
+        "fingerprint": job.fingerprint,
+        "stop_reason": outcome.stop_reason,
+        "epochs": outcome.epochs,
+        "steps": outcome.steps,
+        "counts": list(outcome.counts),
+        "init": job.init,
+        "restarts": job.restarts,
+        "seed": job.seed,
+        "pretrained": {"checksum": pretrained.checksum, **pretrained.facts},
+        "starts": starts.facts(),
+    }

@@ -1,0 +1,176 @@
+"""What a clustering leaves behind: its baselines, its metrics, and labels of the sampled windows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from scaledec.errors import TrainingError
+from scaledec.location import Location
+from scaledec.stages.cluster_start import Starts
+from scaledec.stages.cluster_target import gather_rows
+from scaledec.store.training import TrainingStore
+from scaledec.training.data import TrainingData, WindowSource, load_windows, rank_slice
+from scaledec.training.saved_model import Assignment, Mixture, SavedModel, embed_tensor
+from scaledec.training.session import TrainingSession
+
+__all__ = [
+    "CLUSTER_METRICS_FILE",
+    "Labelled",
+    "assign_all",
+    "baseline_models",
+    "embed_all",
+    "finite_windows",
+    "largest_first",
+    "write_assignments",
+    "write_metrics",
+]
+
+CLUSTER_METRICS_FILE = "metrics-cluster.jsonl"
+"""One line a refresh of the target distribution, below the run's folder."""
+
+Float32: TypeAlias = npt.NDArray[np.float32]
+Baseline: TypeAlias = Literal["kmeans", "gmm"]
+
+# Windows looked at at once: temporaries of a few MB.
+_BLOCK = 64
+_ASSIGNED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Everything that the labels of the sampled windows come from."""
+
+    pretrained: SavedModel
+    baselines: Mapping[Baseline, SavedModel]
+    model: SavedModel
+    """The final one."""
+    training: TrainingData
+    """The windows trained on."""
+    z_pretrained: Float32
+    """Their embeddings (window, latent) by the pretrained network."""
+    z_final: Float32
+    """Their embeddings by the final network."""
+
+
+def finite_windows(data: TrainingData) -> TrainingData:
+    """The windows all of whose values are finite: a single other one would make every frequency f NaN.
+
+    Raises
+    ------
+    TrainingError
+        If no window is left.
+    """
+    finite = torch.cat([w.isfinite().flatten(1).all(dim=1) for w in torch.split(data.windows, _BLOCK)])
+    if finite.all():
+        return data
+    if not finite.any():
+        raise TrainingError(
+            f"none of the {len(data)} training windows is finite after normalising: build the training set "
+            "again from a cube without missing samples (windows.min_coverage: 1)"
+        )
+    return TrainingData(data.windows[finite], data.sample[finite])
+
+
+def embed_all(session: TrainingSession, model: SavedModel, data: TrainingData) -> Float32:
+    """Embeddings (window, latent) of all windows on every rank; each rank encodes its share."""
+    share = rank_slice(len(data), session.rank, session.world_size)
+    z: Float32 = gather_rows(session, embed_tensor(model.network, data.windows[share]), len(data)).numpy()
+    return z
+
+
+def baseline_models(
+    pretrained: SavedModel, starts: Starts, z_ND: Float32, *, alpha: float
+) -> dict[Baseline, SavedModel]:
+    """Both initialisations as models, largest cluster first."""
+    mixture = Mixture(starts.gaussian.weights, starts.gaussian.covariances)
+    kmeans = replace(pretrained, method="kmeans", centroids=starts.kmeans.centroids, alpha=alpha, facts={})
+    gmm = replace(
+        pretrained, method="gmm", centroids=starts.gaussian.means, alpha=alpha, mixture=mixture, facts={}
+    )
+    return {"kmeans": largest_first(kmeans, z_ND), "gmm": largest_first(gmm, z_ND)}
+
+
+def largest_first(model: SavedModel, z_ND: Float32) -> SavedModel:
+    """The same clusters, numbered from the one with the most of these windows to the one with the fewest."""
+    counts = np.bincount(assign_all(model, z_ND).label, minlength=model.n_clusters)
+    order = np.argsort(-counts, kind="stable")
+    mixture = model.mixture
+    if mixture is not None:
+        mixture = Mixture(mixture.weights[order], mixture.covariances[order])
+    return replace(model, centroids=model.centroids[order], mixture=mixture)
+
+
+def assign_all(model: SavedModel, z_ND: Float32) -> Assignment:
+    """Clusters of any number of embeddings (window, latent), in parts: a mixture takes K D^2 numbers each."""
+    parts = [model.assign(z_ND[i : i + _ASSIGNED]) for i in range(0, len(z_ND), _ASSIGNED)]
+    return Assignment(
+        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.confidence for part in parts]),
+        np.concatenate([part.distance for part in parts]),
+    )
+
+
+def write_metrics(session: TrainingSession, run: Location, history: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the metrics file by the history, so that a resumed run leaves no refresh twice."""
+    if session.rank == 0:
+        lines = "".join(json.dumps(record) + "\n" for record in history)
+        run.child(CLUSTER_METRICS_FILE).write_bytes(lines.encode())
+
+
+def write_assignments(
+    session: TrainingSession, location: Location, source: WindowSource, labelled: Labelled
+) -> None:
+    """Add embeddings and labels of every sampled window, held-out ones included, to the training set.
+
+    Every rank calls this; rank 0 writes. Rejected windows get label -1 and NaN.
+    """
+    sample, before, after = _all_embeddings(session, source, labelled)
+    if session.rank != 0:
+        return
+    n = len(source.is_validation())
+    found = assign_all(labelled.model, after)
+    kmeans, gmm = (assign_all(labelled.baselines[name], before) for name in ("kmeans", "gmm"))
+    TrainingStore.open(location).add_assignments(
+        {
+            "embedding_pretrained": _at(sample, before, n, math.nan),
+            "label_kmeans": _at(sample, kmeans.label, n, -1),
+            "label_gmm": _at(sample, gmm.label, n, -1),
+            "embedding": _at(sample, after, n, math.nan),
+            "label": _at(sample, found.label, n, -1),
+            "confidence": _at(sample, found.confidence, n, math.nan),
+            "distance": _at(sample, found.distance, n, math.nan),
+        }
+    )
+
+
+def _all_embeddings(
+    session: TrainingSession, source: WindowSource, labelled: Labelled
+) -> tuple[npt.NDArray[np.int64], Float32, Float32]:
+    """Row in the training set, embedding before and embedding after, of trained and held-out windows."""
+    sample, before, after = labelled.training.sample.numpy(), labelled.z_pretrained, labelled.z_final
+    if not source.is_validation().any():
+        return sample, before, after
+    held_out = finite_windows(load_windows(source, labelled.pretrained.normaliser, validation=True))
+    held_out = held_out.to(session.device)
+    z_before = embed_all(session, labelled.pretrained, held_out)
+    z_after = embed_all(session, labelled.model, held_out)
+    return (
+        np.concatenate([sample, held_out.sample.numpy()]),
+        np.concatenate([before, z_before]),
+        np.concatenate([after, z_after]),
+    )
+
+
+def _at(sample: npt.NDArray[np.int64], values: npt.NDArray[Any], n: int, fill: float) -> npt.NDArray[Any]:
+    """``values`` at the rows ``sample`` of ``n`` rows; rows of rejected windows hold ``fill``."""
+    rows = np.full((n, *values.shape[1:]), fill, values.dtype)
+    rows[sample] = values
+    return rows
