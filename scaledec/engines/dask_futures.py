@@ -1,0 +1,227 @@
+"""What both Dask engines share: a bounded window of futures, and what to do when workers die."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from dask.utils import parse_bytes
+from distributed import Client, Future, KilledWorker
+
+from scaledec.errors import EngineError
+
+__all__ = ["SCHEDULER_SETTINGS", "WORKER_ENVIRONMENT", "checked_limit", "quiet_logs", "run_futures"]
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
+
+WORKER_ENVIRONMENT: dict[str, str] = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # Freed memory stays with the process: a task of the next segment needs as much again, and giving it
+    # back costs 6 to 55 % of the time in page faults. The peak of a worker is the same.
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+"""Of worker processes; a process is one thread, and takes its malloc settings only at its start."""
+
+SCHEDULER_SETTINGS: dict[str, Any] = {
+    # A death is told at once to run_futures, which counts them by itself.
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.diagnostics.nvml": False,
+}
+"""Configuration of schedulers that this package starts."""
+
+_DEATHS = 3
+_PER_THREAD = 3  # in flight: one at work, one waiting at the worker, one at the scheduler
+_LOOK_S = 5.0
+_NO_WORKERS_S = 120.0
+
+
+def run_futures(
+    client: Client,
+    function: Callable[[TaskT], ResultT],
+    tasks: Iterable[TaskT],
+    *,
+    own_scheduler: bool,
+) -> Iterator[ResultT]:
+    """Run tasks on a Dask client's workers and yield results in completion order.
+
+    A few tasks a worker thread are in flight; the next one is asked for when one is done, so tasks may
+    come from a generator of any length. A task whose worker died is run again.
+
+    Parameters
+    ----------
+    client
+        A connected client.
+    own_scheduler
+        Whether the scheduler runs with :data:`SCHEDULER_SETTINGS`; another one counts deaths itself.
+
+    Raises
+    ------
+    EngineError
+        If a task's worker died three times, or workers or scheduler are lost for good.
+    """
+    window = _Window(client, function, own_scheduler=own_scheduler)
+    try:
+        yield from window.run(iter(tasks))
+    finally:
+        window.cancel()
+
+
+class _Window:
+    """The tasks in flight."""
+
+    def __init__(self, client: Client, function: Callable[[Any], Any], *, own_scheduler: bool) -> None:
+        self._client = client
+        self._function = function
+        self._deaths_allowed = _DEATHS if own_scheduler else 1
+        self._flying: dict[str, tuple[Future, Any]] = {}
+        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._deaths: dict[str, int] = {}
+        # Whose worker died. They fly one at a time: the next death then tells who was to blame.
+        self._suspects: deque[Any] = deque()
+        self._suspect: str | None = None
+        self._number = itertools.count()
+        self._size = 0
+        self._looked = -_LOOK_S
+        self._workers_seen = time.monotonic()
+
+    def run(self, tasks: Iterator[Any]) -> Iterator[Any]:
+        """Yield the results of all tasks."""
+        exhausted = False
+        while True:
+            self._look_at_workers()
+            while not exhausted and len(self._flying) < self._size:
+                for task in itertools.islice(tasks, 1):
+                    self._submit(task)
+                    break
+                else:
+                    exhausted = True
+            if self._suspects and self._suspect is None:
+                self._suspect = self._submit(self._suspects.popleft())
+            if not self._flying:
+                return
+            yield from self._collect()
+
+    def cancel(self) -> None:
+        """Give up what is in flight."""
+        futures = [future for future, _ in self._flying.values()]
+        self._flying.clear()
+        if futures and self._client.status == "running":
+            self._client.cancel(futures, force=True, reason="the run has ended")
+
+    def _submit(self, task: Any) -> str:
+        future = self._client.submit(
+            self._function, task, key=f"task-{next(self._number)}-{id(self):x}", pure=False
+        )
+        self._flying[future.key] = future, task
+        future.add_done_callback(self._done.put)
+        return str(future.key)
+
+    def _look_at_workers(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S and self._size:
+            return
+        self._looked = now
+        if self._client.status != "running":
+            raise EngineError(f"the connection to the Dask scheduler at {_address(self._client)} is lost")
+        threads = sum(self._client.nthreads().values())
+        if threads:
+            self._workers_seen = now
+            self._size = _PER_THREAD * threads
+        elif now - self._workers_seen > _NO_WORKERS_S:
+            raise EngineError(
+                f"the Dask scheduler at {_address(self._client)} has had no workers for "
+                f"{_NO_WORKERS_S:.0f} s: they were lost or never came; start some and run again"
+            )
+        else:
+            self._size = max(self._size, 1)
+
+    def _collect(self) -> Iterator[Any]:
+        """Yield the results that are there, waiting for the first for a while."""
+        try:
+            futures = [self._done.get(timeout=_LOOK_S)]
+        except queue.Empty:
+            return
+        while not self._done.empty():
+            futures.append(self._done.get())
+        finished = []
+        for future in futures:
+            if future.key not in self._flying:
+                continue
+            if future.status == "finished":
+                finished.append(future)
+            else:
+                self._explain(future)
+        # One request for all: a round trip for each would keep a coordinator from feeding many workers.
+        for future, result in zip(finished, self._client.gather(finished), strict=True):
+            self._land(future)
+            yield result
+
+    def _land(self, future: Future) -> Any:
+        _, task = self._flying.pop(future.key)
+        if future.key == self._suspect:
+            self._suspect = None
+        return task
+
+    def _explain(self, future: Future) -> None:
+        """Take note of a worker's death; raise everything else that ended a task."""
+        task = self._land(future)
+        if future.status == "cancelled":
+            raise EngineError(
+                f"the Dask scheduler at {_address(self._client)} gave up a task: it was restarted or the "
+                "connection was lost; run again, what is done stays done"
+            )
+        error = future.exception()
+        if not isinstance(error, KilledWorker):
+            raise error
+        name = str(getattr(task, "key", task))
+        self._deaths[name] = self._deaths.get(name, 0) + 1
+        if self._deaths[name] >= self._deaths_allowed:
+            raise EngineError(
+                f"task {name} ended its worker process {_DEATHS} times: most often one is killed for its "
+                "memory (raise compute.dask.memory_limit or use fewer workers), else by a fault of a "
+                "compiled library; what is done stays done"
+            ) from error
+        self._suspects.append(task)
+
+
+def _address(client: Client) -> str:
+    scheduler = client.scheduler
+    return str(scheduler.address) if scheduler is not None else "an unknown address"
+
+
+@contextmanager
+def quiet_logs() -> Iterator[None]:
+    """Hold back what distributed says of workers that come and go: what matters is told as errors of ours."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(("distributed", "tornado"))]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, old in zip(loggers, before, strict=True):
+            logger.setLevel(old)
+
+
+def checked_limit(memory_limit: str) -> str:
+    """The memory limit if it is ``auto`` or a size that Dask understands; else ``EngineError``."""
+    if memory_limit != "auto":
+        try:
+            parse_bytes(memory_limit)
+        except ValueError as error:
+            raise EngineError(
+                f"compute.dask.memory_limit is {memory_limit!r}; expected auto or a size such as 2GiB"
+            ) from error
+    return memory_limit

@@ -1,0 +1,154 @@
+"""Dask on this machine, or on a scheduler that already runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from scaledec.engines.dask_futures import (
+    SCHEDULER_SETTINGS,
+    WORKER_ENVIRONMENT,
+    checked_limit,
+    quiet_logs,
+    run_futures,
+)
+from scaledec.errors import EngineError
+
+__all__ = ["DaskEngine"]
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
+
+_CONNECT_S = 10
+
+
+class DaskEngine:
+    """Runs tasks on Dask workers: single-threaded processes of this machine, or those of a scheduler.
+
+    Examples
+    --------
+    >>> with DaskEngine(workers=2) as engine:  # doctest: +SKIP
+    ...     sorted(engine.run(abs, [-1, 2]))
+    [1, 2]
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        workers: int | Literal["auto"] = "auto",
+        memory_limit: str = "auto",
+    ) -> None:
+        """Say where to run; nothing starts before the engine is entered.
+
+        Parameters
+        ----------
+        address
+            Of a running scheduler, e.g. ``tcp://host:8786``; ``None``: start workers on this machine, which
+            listen on the loopback interface only.
+        workers
+            Worker processes started here; ``auto``: one a core.
+        memory_limit
+            Of one worker, e.g. ``2GiB``; ``auto``: an equal share of this machine's.
+        """
+        self._address = address
+        self._workers = CPU_COUNT if workers == "auto" else workers
+        self._memory_limit = checked_limit(memory_limit)
+        self._stack = ExitStack()
+        self._client: Client | None = None
+
+    def __enter__(self) -> DaskEngine:
+        """Start or reach the workers.
+
+        Raises
+        ------
+        EngineError
+            If the scheduler cannot be reached, or workers cannot be started.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(quiet_logs())
+            if self._address is None:
+                self._client = _start(stack, self._workers, self._memory_limit)
+            else:
+                self._client = connect(stack, self._address)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client = None
+        self._stack.__exit__(kind, error, trace)
+
+    def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
+        """Yield one result a task, in completion order; see :func:`.dask_futures.run_futures`."""
+        if self._client is None:
+            raise EngineError("the Dask engine is not entered: use it as `with DaskEngine() as engine:`")
+        return run_futures(self._client, function, tasks, own_scheduler=self._address is None)
+
+
+def connect(stack: ExitStack, address: str) -> Client:
+    """A client of a running scheduler, closed with the stack."""
+    try:
+        client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"no Dask scheduler answers at {address} within {_CONNECT_S} s: {error}; start one there "
+            "(dask scheduler), correct compute.dask.address, or leave it empty for workers on this machine"
+        ) from error
+    stack.callback(client.close)
+    return client
+
+
+def _start(stack: ExitStack, workers: int, memory_limit: str) -> Client:
+    stack.enter_context(_kept_environment())
+    settings = {**SCHEDULER_SETTINGS, "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}
+    stack.enter_context(dask.config.set(settings))
+    try:
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=memory_limit,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+    except (OSError, RuntimeError) as error:
+        raise EngineError(f"cannot start {workers} Dask workers on this machine: {error}") from error
+    stack.callback(cluster.close)
+    client = Client(cluster, set_as_default=False)
+    stack.callback(client.close)
+    client.register_plugin(_DeafToInterrupts())
+    return client
+
+
+class _DeafToInterrupts(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Ctrl-C goes to every process of the terminal; only the coordinator acts on it, and ends the workers."""
+
+    name = "scaledec-interrupts"
+
+    def setup(self, worker: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    # Dask sets the workers' environment in this process too, where Ray would inherit it later.
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in WORKER_ENVIRONMENT.keys() - before.keys():
+            os.environ.pop(name, None)
+        os.environ.update({name: before[name] for name in WORKER_ENVIRONMENT.keys() & before.keys()})
