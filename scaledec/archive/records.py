@@ -57,7 +57,7 @@ def load(
 def _parse(data: bytes, selection: dict[str, Any], findings: Findings) -> MS3TraceList | None:
     traces = MS3TraceList()
     try:
-        traces.add_buffer(data, **selection)
+        traces.add_buffer(rescue.with_end(data), **selection)
     except RuntimeError as error:
         findings.notes.setdefault(str(error))
         return None

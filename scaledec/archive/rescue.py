@@ -17,12 +17,13 @@ from pymseed import MS3Record
 
 from scaledec.vocabulary import ChannelId
 
-__all__ = ["ObspyTrace", "describe", "good_records", "is_whole", "read_with_obspy"]
+__all__ = ["ObspyTrace", "describe", "good_records", "is_whole", "read_with_obspy", "with_end"]
 
 # Sequence number, quality and reserved byte of a miniSEED 2 header; indicator and version of miniSEED 3.
 _RECORD_START = re.compile(rb"[0-9 \x00]{6}[DRQM][ \x00]|MS\x03")
 _QUALITIES = np.frombuffer(b"DRQM", np.uint8)
 _LONGEST_RECORD_2 = 1 << 16
+_SHORTEST_HEADER_2 = 64
 _HEADER_3 = 40
 # Each false start costs about 20 microseconds; beyond this many the rest is taken as garbage.
 _MOST_FALSE_STARTS = 20_000
@@ -64,6 +65,19 @@ def _is_whole_3(data: bytes) -> bool:
         payload = int.from_bytes(data[offset + 36 : offset + 40], "little")
         offset += _HEADER_3 + identifier + extra + payload
     return offset == len(data)
+
+
+def with_end(data: bytes) -> bytes:
+    """The records, followed by the beginning of another one where only that tells the last one's length.
+
+    A miniSEED 2 record without blockette 1000 ends where the next one begins; libmseed's trace lists
+    leave out the last record of a buffer of such.
+    """
+    try:
+        ends_itself = next(MS3Record.from_buffer(data)).encoding >= 0
+    except (RuntimeError, ValueError):
+        return data
+    return data if ends_itself else data + data[:_SHORTEST_HEADER_2]
 
 
 def good_records(data: bytes) -> tuple[bytes, int]:
