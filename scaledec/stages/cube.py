@@ -1,0 +1,267 @@
+"""One task of the cube: read a segment of a channel, compute its power, write its shard.
+
+What comes of a task:
+
+``done``
+    Written. A reason is given where a neighbour's file, needed for the edge alone, was unreadable.
+``empty``
+    The archive holds no sample of the segment (or too few for one per cent of any frame). What an
+    earlier run may have stored there is removed.
+``failed``
+    An object of the segment's own time is unreadable, or its samples cannot serve this cube (sampled
+    too slowly, ...). Where other objects gave samples these are written all the same, and the details
+    hold a checksum; otherwise what lies in the cube is left as it is. Failed tasks are tried again on
+    each run.
+
+The result depends on the task and the settings alone: not on the engine, the process or earlier tasks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.archive.archive import Archive, open_archive
+from scaledec.archive.segment import SegmentRead, read_segment
+from scaledec.config import Config, SpectrogramConfig, cube_fingerprint
+from scaledec.errors import ArchiveError, StoreConflictError, StoreError, UnreadableInputError
+from scaledec.grid import SpectrogramGrid
+from scaledec.location import Location
+from scaledec.numerics.signal.coverage import frame_coverage
+from scaledec.numerics.signal.preprocess import Preprocessor
+from scaledec.numerics.signal.stft import SpectrogramTransform
+from scaledec.places import Places
+from scaledec.stages.cube_settings import make_preprocessor, make_transform, native_margins
+from scaledec.store.cube import CubeStore
+from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
+
+__all__ = ["CubeContext", "run_task"]
+
+_MOST_NOTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CubeContext:
+    """What all tasks of one build share; small and picklable."""
+
+    cube: Location
+    archive: Archive
+    spectrogram: SpectrogramConfig
+    grid: SpectrogramGrid
+    fingerprint: str
+    build: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Names this build: what a process keeps open for one build is not used for another."""
+
+    @classmethod
+    def of(cls, config: Config, *, cube: Location | None = None) -> CubeContext:
+        """The context of a configuration; ``cube`` defaults to the place below its root."""
+        places = Places.at(config.root, config.storage_options)
+        return cls(
+            cube=cube or places.cube,
+            archive=open_archive(config.archive, places.index),
+            spectrogram=config.spectrogram,
+            grid=config.spectrogram_grid,
+            fingerprint=cube_fingerprint(config),
+        )
+
+
+def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
+    """Compute one segment of one channel and write it.
+
+    Parameters
+    ----------
+    task
+        From :func:`scaledec.stages.cube_plan.plan_cube`.
+    context
+        Of the same configuration.
+
+    Returns
+    -------
+    TaskResult
+        Its details: ``checksum`` (if written), ``n_samples`` (real, native, of the segment itself),
+        ``sampling_rate_hz`` (native), ``bytes_read``, ``seconds`` per step, and, where they are not
+        zero, ``n_gaps``, ``n_duplicate``, ``n_conflicting``, ``n_not_finite``, ``offset_s``, ``notes``.
+
+    Raises
+    ------
+    StoreError
+        If the cube cannot be written: the run cannot go on. All that is wrong with the input is told by
+        the result instead.
+    """
+    try:
+        return _run(task, context)
+    except UnreadableInputError as error:
+        return TaskResult(task.key, task.fingerprint, "failed", str(error))
+    except (StoreError, ArchiveError, ImportError, MemoryError):
+        raise
+    except ValueError as error:
+        return TaskResult(task.key, task.fingerprint, "failed", f"{task.channel}: {error}")
+    except Exception as error:  # noqa: BLE001  (years of other segments must not wait for this one)
+        return TaskResult(task.key, task.fingerprint, "failed", f"{type(error).__name__}: {error}")
+
+
+def _run(task: CubeTask, context: CubeContext) -> TaskResult:
+    workspace = _workspace_for(context)
+    grid = context.grid
+    seconds: dict[str, float] = {}
+    read = read_segment(
+        context.archive,
+        task.channel,
+        task.objects,
+        start_ns=task.start_ns,
+        end_ns=task.start_ns + grid.segment_ns,
+        margin_samples=workspace.margins,
+    )
+    details = _details(read)
+    power, coverage = None, np.zeros(grid.n_frames, dtype=np.uint8)
+    if details["n_samples"]:
+        with _timed(seconds, "preprocess"):
+            samples, runs = workspace.preprocessed(read)
+            coverage = frame_coverage(runs, grid.n_frames, grid.nperseg, grid.hop)
+        with _timed(seconds, "transform"):
+            power = workspace.transform(samples, coverage=coverage, out=workspace.power)
+    if power is None or not coverage.any():
+        power = workspace.power
+        power.fill(np.nan)
+    with _timed(seconds, "write"):
+        checksum = workspace.store_of(task).write_segment(
+            task.channel_index, task.time_index, power, coverage
+        )
+    status, reason = _verdict(task, context, read, details, coverage)
+    if coverage.any():
+        details["checksum"] = checksum
+    timings = {"read": read.read_s, "decode": read.decode_s, **seconds}
+    details["seconds"] = {step: round(value, 4) for step, value in timings.items()}
+    return TaskResult(task.key, task.fingerprint, status, reason, details)
+
+
+def _verdict(
+    task: CubeTask,
+    context: CubeContext,
+    read: SegmentRead,
+    details: Mapping[str, JsonValue],
+    coverage: npt.NDArray[np.uint8],
+) -> tuple[Status, str | None]:
+    """Status and reason of a task that came to its end."""
+    left_out = "; ".join(reason for _, reason in read.unreadable)
+    end_ns = task.start_ns + context.grid.segment_ns
+    for item, _ in read.unreadable:
+        span = context.archive.nominal_span_ns(item)
+        if span is None or (span[0] < end_ns and span[1] > task.start_ns):
+            kept = "the samples of other objects are written" if coverage.any() else "nothing else is there"
+            return "failed", f"{left_out}; {kept}"
+    if coverage.any():
+        return "done", left_out or None
+    if details["n_samples"]:
+        return "empty", f"{details['n_samples']} samples fill less than one per cent of any frame"
+    return "empty", left_out or None
+
+
+def _details(read: SegmentRead) -> dict[str, JsonValue]:
+    details: dict[str, JsonValue] = {"n_samples": 0, "bytes_read": read.bytes_read}
+    if read.segment is not None:
+        details["n_samples"], n_gaps = _count_inside(read.segment.runs, *_own_samples(read))
+        details["sampling_rate_hz"] = read.native_rate_hz
+        report = read.segment.report
+        counts = {
+            "n_gaps": n_gaps,
+            "n_duplicate": report.n_duplicate,
+            "n_conflicting": report.n_conflicting,
+            "n_not_finite": report.n_not_finite,
+        }
+        details |= {name: count for name, count in counts.items() if count}
+        if report.offset_s:
+            details["offset_s"] = round(report.offset_s, 9)
+    if read.notes:
+        more = len(read.notes) - _MOST_NOTES
+        details["notes"] = [*read.notes[:_MOST_NOTES], *([f"and {more} more"] if more > 0 else [])]
+    return details
+
+
+def _own_samples(read: SegmentRead) -> tuple[int, int]:
+    """Where the segment itself begins and ends among the samples read."""
+    assert read.segment is not None
+    return read.margin[0], len(read.segment.samples) - read.margin[1]
+
+
+def _count_inside(runs: Sequence[tuple[int, int]], first: int, stop: int) -> tuple[int, int]:
+    """Real samples, and stretches without any, inside ``[first, stop)``."""
+    n_real = n_gaps = 0
+    here = first
+    for begin, end in [*runs, (stop, stop)]:
+        n_gaps += here < min(begin, stop)
+        n_real += max(0, min(end, stop) - max(begin, first))
+        here = max(here, end)
+    return n_real, n_gaps
+
+
+class _Workspace:
+    """What one thread keeps from task to task of a build: the open cube, the transform, large buffers."""
+
+    def __init__(self, context: CubeContext) -> None:
+        self.context = context
+        self.transform: SpectrogramTransform = make_transform(context.spectrogram, context.grid)
+        shape = (context.grid.n_frames, context.grid.n_frequencies)
+        self.power: npt.NDArray[Any] = np.empty(shape, dtype=context.spectrogram.dtype)
+        self._preprocessors: dict[float, Preprocessor] = {}
+        self._store: CubeStore | None = None
+
+    def preprocessor(self, native_rate_hz: float) -> Preprocessor:
+        found = self._preprocessors.get(native_rate_hz)
+        if found is None:
+            found = make_preprocessor(self.context.spectrogram, native_rate_hz)
+            self._preprocessors[native_rate_hz] = found
+        return found
+
+    def margins(self, native_rate_hz: float) -> tuple[int, int]:
+        return native_margins(self.preprocessor(native_rate_hz), self.context.grid, native_rate_hz)
+
+    def preprocessed(self, read: SegmentRead) -> tuple[npt.NDArray[np.float32], tuple[tuple[int, int], ...]]:
+        """Samples of the segment and of its last frames at the cube's rate, and their runs."""
+        assert read.segment is not None
+        preprocessor = self.preprocessor(read.native_rate_hz)
+        samples, runs = preprocessor.apply(read.segment.samples, read.segment.runs)
+        return samples[: self.context.grid.samples_per_segment + self.context.grid.tail_samples], runs
+
+    def store_of(self, task: CubeTask) -> CubeStore:
+        """The cube, opened once, checked to be the one that the task was planned for."""
+        if self._store is None:
+            self._store = CubeStore.open(self.context.cube, "r+")
+        store, index = self._store, task.channel_index
+        if (
+            store.fingerprint != self.context.fingerprint
+            or not 0 <= index < len(store.channels)
+            or store.channels[index] != task.channel
+            or store.segment_start_ns(task.time_index) != task.start_ns
+        ):
+            raise StoreConflictError(
+                f"{self.context.cube} is not the cube that task {task.key} was planned for; another run has "
+                "replaced it: plan again"
+            )
+        return store
+
+
+_kept = threading.local()
+
+
+def _workspace_for(context: CubeContext) -> _Workspace:
+    kept: _Workspace | None = getattr(_kept, "workspace", None)
+    if kept is None or kept.context.build != context.build:
+        _kept.workspace = None  # let the old buffers go before the new ones come
+        kept = _kept.workspace = _Workspace(context)
+    return kept
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - began

@@ -1,0 +1,57 @@
+"""From the configuration's spectrogram section to the objects that compute: told once for plan and task."""
+
+from __future__ import annotations
+
+from scaledec.config import SpectrogramConfig
+from scaledec.config.models import KaiserTaper, TukeyTaper
+from scaledec.grid import SpectrogramGrid
+from scaledec.numerics.signal.preprocess import Preprocessor
+from scaledec.numerics.signal.stft import SpectrogramTransform
+from scaledec.numerics.signal.taper import make_taper
+
+__all__ = ["make_preprocessor", "make_transform", "native_margins"]
+
+
+def make_transform(settings: SpectrogramConfig, grid: SpectrogramGrid) -> SpectrogramTransform:
+    """The transform of a segment's samples; its buffers serve one thread."""
+    if isinstance(settings.taper, KaiserTaper):
+        taper = make_taper("kaiser", grid.nperseg, settings.taper.kaiser)
+    elif isinstance(settings.taper, TukeyTaper):
+        taper = make_taper("tukey", grid.nperseg, settings.taper.tukey)
+    else:
+        taper = make_taper(settings.taper, grid.nperseg)
+    return SpectrogramTransform(
+        grid.nperseg,
+        grid.hop,
+        grid.nfft,
+        grid.first_bin,
+        grid.stop_bin,
+        taper,
+        grid.sampling_rate_hz,
+        scale=settings.scale,
+        dtype=settings.dtype,
+    )
+
+
+def make_preprocessor(settings: SpectrogramConfig, native_rate_hz: float) -> Preprocessor:
+    """What is done to samples of one native rate; ``ValueError`` if the rate cannot serve the cube."""
+    return Preprocessor(
+        native_rate_hz,
+        settings.sampling_rate_hz,
+        detrend=settings.detrend,
+        bandpass_hz=settings.bandpass_hz,
+    )
+
+
+def native_margins(
+    preprocessor: Preprocessor, grid: SpectrogramGrid, native_rate_hz: float
+) -> tuple[int, int]:
+    """Native samples to read before a segment's start and after its end.
+
+    Before: what the filter reaches. After: that, and the samples of the next segment that the last
+    frames use.
+    """
+    needed = preprocessor.native_length(grid.samples_per_segment + grid.tail_samples)
+    before = preprocessor.margin_samples
+    own = -(-grid.samples_per_segment * preprocessor.down // preprocessor.up)
+    return before, max(0, needed - before - own)
