@@ -23,6 +23,7 @@ from scaledec.location import Location
 
 __all__ = [
     "CHECKPOINT_PREFIX",
+    "KEPT_CHECKPOINTS",
     "STATE_FILE",
     "CheckpointShelf",
     "load_state",
@@ -37,7 +38,8 @@ CHECKPOINT_PREFIX = "checkpoint_"
 """Folders of checkpoints are this and a number that grows."""
 STATE_FILE = "state.safetensors"
 """The one file of a checkpoint."""
-_KEPT = 2
+KEPT_CHECKPOINTS = 2
+"""So many checkpoints are kept: if the newest was torn by a kill, the one before it is whole."""
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -122,7 +124,12 @@ class CheckpointShelf:
 
     def names(self) -> list[str]:
         """Names of the checkpoints, oldest first."""
-        return [name for name in self._location.list_names() if name.startswith(CHECKPOINT_PREFIX)]
+        # An engine may keep lists of its own beside them.
+        return [
+            name
+            for name in self._location.list_names()
+            if name.startswith(CHECKPOINT_PREFIX) and name.removeprefix(CHECKPOINT_PREFIX).isdigit()
+        ]
 
     def next_name(self) -> str:
         """Name for the next checkpoint."""
@@ -135,7 +142,7 @@ class CheckpointShelf:
         self._location.child(self.next_name(), STATE_FILE).write_bytes((folder / STATE_FILE).read_bytes())
         self.prune()
 
-    def prune(self, keep: int = _KEPT) -> None:
+    def prune(self, keep: int = KEPT_CHECKPOINTS) -> None:
         """Remove all but the newest ``keep`` checkpoints."""
         fs, _ = self._location.filesystem()
         for name in self.names()[:-keep]:

@@ -1,0 +1,316 @@
+"""Training on a Ray cluster with Ray Train: one worker or many, on CPUs or GPUs.
+
+Ray Train starts the workers, joins them with torch.distributed, and starts them anew from the newest
+checkpoint when one dies. Which checkpoint that is, the folder decides and not Ray's own list of
+checkpoints: the list is lost or torn when the driver is killed, a folder with a whole checkpoint in it
+is not. The session is opened by whoever calls, not here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import pyarrow.fs
+import ray
+import ray.train
+import torch
+from ray.train.torch import TorchTrainer, get_device
+from torch import Tensor, distributed
+
+from scaledec.errors import EngineError, ScaledecError
+from scaledec.location import Location
+from scaledec.training.checkpoint import KEPT_CHECKPOINTS, CheckpointShelf
+from scaledec.training.session import Metrics, OnReport, SaveInto, TrainingSession
+
+__all__ = ["RaySession", "run_training"]
+
+JobT = TypeVar("JobT")
+ResultT = TypeVar("ResultT")
+
+# A job that has cost this many worker groups their lives is not tried again.
+_MAX_FAILURES = 3
+_POLL_S = 0.25
+_RAY_LIST = "checkpoint_manager_snapshot.json"
+_SETTINGS: Mapping[str, str] = {
+    # Ray looks after its workers every two seconds; short trainings are over sooner.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    # A relative root must mean the same place in a worker as here.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+def run_training(
+    loop: Callable[[TrainingSession, JobT], ResultT],
+    job: JobT,
+    *,
+    storage: Location,
+    name: str,
+    workers: int = 1,
+    threads: int | Literal["auto"] = "auto",
+    gpu: bool | Literal["auto"] = "auto",
+    on_report: OnReport | None = None,
+) -> ResultT:
+    """Run a training loop to its end on the Ray session that this process is connected to.
+
+    A worker that dies is replaced, and all go on from the newest checkpoint, three times at most. After
+    the death of this process a second call with the same ``storage`` and ``name`` goes on likewise.
+
+    Parameters
+    ----------
+    loop, job
+        The loop and what it works on; both, and what the loop returns, must be picklable, and every node
+        must be able to open the job's places.
+    storage, name
+        Checkpoints are kept in the folder ``name`` below ``storage``.
+    workers
+        Ranks, one process each.
+    threads
+        CPUs of one rank, and threads of torch in it; ``auto``: the cluster's, shared out evenly.
+    gpu
+        Whether each rank has a GPU; ``auto``: if the cluster has enough of them.
+    on_report
+        Called in this thread with the metrics of each report of rank 0.
+
+    Returns
+    -------
+    ResultT
+        What the loop returns on rank 0.
+
+    Raises
+    ------
+    ScaledecError
+        What the loop raised on any rank, as it raised it; such an error is not retried.
+    EngineError
+        If there is no Ray session, the cluster is too small, or workers died too often.
+    """
+    if not ray.is_initialized():
+        raise EngineError("no Ray session is open in this process; open one with ray_session(address)")
+    resources = _resources(workers, threads, gpu)
+    shelf = storage.child(name)
+    _forget_ray_list(shelf)
+    mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+    trainer = TorchTrainer(
+        _run_rank,
+        train_loop_config={
+            "loop": loop,
+            "job": job,
+            "shelf": shelf,
+            "mailbox": mailbox,
+            "threads": int(resources["CPU"]),
+        },
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
+        ),
+        run_config=_run_config(storage, name),
+    )
+    try:
+        return cast("ResultT", _fit(trainer, mailbox, on_report or (lambda _: None)))
+    finally:
+        ray.kill(mailbox)
+
+
+class RaySession:
+    """A rank of a Ray Train worker group; made in the worker."""
+
+    def __init__(self, shelf: Location, mailbox: Any) -> None:
+        context = ray.train.get_context()
+        self._rank: int = context.get_world_rank()
+        self._world_size: int = context.get_world_size()
+        self._device: torch.device = get_device()
+        self._shelf = CheckpointShelf(shelf)
+        self._mailbox = mailbox
+
+    @property
+    def rank(self) -> int:
+        """Which of the ranks this is, from 0."""
+        return self._rank
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks train together."""
+        return self._world_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where this rank computes."""
+        return self._device
+
+    def all_reduce(self, tensor: Tensor) -> Tensor:
+        """Replace ``tensor`` by its sum over all ranks, equal bits on each, and return it."""
+        if self._world_size > 1:
+            # NCCL sums on GPUs only, and no backend takes strided memory.
+            summed = tensor.to(self._device).contiguous()
+            distributed.all_reduce(summed)
+            if summed is not tensor:
+                tensor.copy_(summed)
+        return tensor
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        if self._world_size > 1:
+            distributed.barrier()
+
+    def report(self, metrics: Metrics, save: SaveInto | None = None) -> None:
+        """Let Ray Train store the checkpoint, then tell the driver; waits for all ranks."""
+        if self._rank != 0:
+            ray.train.report({})
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = name = None
+            if save is not None:
+                save(Path(folder))
+                checkpoint = ray.train.Checkpoint.from_directory(folder)
+                name = self._shelf.next_name()
+            ray.train.report(dict(metrics), checkpoint=checkpoint, checkpoint_dir_name=name)
+        self._mailbox.put.remote(dict(metrics))
+
+    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
+        """The folder of the newest whole checkpoint while the context lasts, ``None`` if there is none."""
+        return self._shelf.newest()
+
+
+class _Mailbox:
+    """An actor between the ranks and the driver: metrics, and the error that ends the run."""
+
+    def __init__(self) -> None:
+        self._metrics: list[dict[str, Any]] = []
+        self._error: ScaledecError | None = None
+
+    def put(self, metrics: dict[str, Any]) -> None:
+        self._metrics.append(metrics)
+
+    def take(self) -> list[dict[str, Any]]:
+        taken, self._metrics = self._metrics, []
+        return taken
+
+    def fail(self, error: ScaledecError) -> None:
+        self._error = self._error or error
+
+    def error(self) -> ScaledecError | None:
+        return self._error
+
+
+def _run_rank(config: dict[str, Any]) -> Any:
+    """What each worker runs: the loop, and word of an error that trying again will not mend."""
+    mailbox = config["mailbox"]
+    torch.set_num_threads(config["threads"])
+    try:
+        return config["loop"](RaySession(config["shelf"], mailbox), config["job"])
+    except ScaledecError as error:
+        ray.get(mailbox.fail.remote(error))
+    except Exception:
+        # Collateral damage if another rank has failed for good; a reason to start anew if none has.
+        if ray.get(mailbox.error.remote()) is None:
+            raise
+    # Ranks that wait for this one find it gone at once, instead of after half an hour.
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    return None
+
+
+def _fit(trainer: TorchTrainer, mailbox: Any, on_report: OnReport) -> Any:
+    """Run the trainer in a thread and pass on its reports, so that callbacks and Ctrl-C happen here."""
+    outcome: Future[Any] = Future()
+
+    def fit() -> None:
+        try:
+            outcome.set_result(trainer.fit())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            outcome.set_exception(error)
+
+    with _settings():
+        threading.Thread(target=fit, name="ray-train", daemon=True).start()
+        while not outcome.done():
+            threading.Event().wait(_POLL_S)
+            _hand_on(mailbox, on_report)
+    _hand_on(mailbox, on_report)
+    failure = ray.get(mailbox.error.remote())
+    if failure is not None:
+        raise failure
+    try:
+        return outcome.result().return_value
+    except ray.train.TrainingFailedError as error:
+        raise _explained(error) from error
+
+
+def _hand_on(mailbox: Any, on_report: OnReport) -> None:
+    for metrics in ray.get(mailbox.take.remote()):
+        on_report(metrics)
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Ray Train's own settings, which it reads from the environment; the user's win."""
+    added = [name for name in _SETTINGS if name not in os.environ]
+    os.environ.update({name: _SETTINGS[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _run_config(storage: Location, name: str) -> ray.train.RunConfig:
+    filesystem = None
+    if storage.is_local:
+        path = str(storage.path.absolute())
+    else:
+        fs, path = storage.filesystem()
+        filesystem = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs))
+    return ray.train.RunConfig(
+        name=name,
+        storage_path=path,
+        storage_filesystem=filesystem,
+        failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
+        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+        logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+    )
+
+
+def _resources(workers: int, threads: int | Literal["auto"], gpu: bool | Literal["auto"]) -> dict[str, float]:
+    """What one worker asks Ray for, if the cluster as it is can hold them all."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = [int(node.get("CPU", 0)) for node in nodes]
+    n_gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    use_gpu = n_gpus >= workers if gpu == "auto" else gpu
+    if use_gpu and n_gpus < workers:
+        raise EngineError(
+            f"compute.ray.gpu is true and train_workers is {workers}, but the Ray cluster has {n_gpus} GPUs; "
+            "use gpu: auto or fewer workers"
+        )
+    fitting = [t for t in range(1, max(cpus, default=0) + 1) if sum(n // t for n in cpus) >= workers]
+    wanted = max(fitting, default=0) if threads == "auto" else threads
+    if wanted not in fitting:
+        raise EngineError(
+            f"{workers} training workers of {max(1, wanted)} CPUs each do not fit the Ray cluster, whose "
+            f"nodes have {', '.join(map(str, cpus))} CPUs; lower compute.ray.train_workers or "
+            "threads_per_worker"
+        )
+    return {"CPU": float(wanted), **({"GPU": 1.0} if use_gpu else {})}
+
+
+def _forget_ray_list(shelf: Location) -> None:
+    """Remove Ray's list of an earlier session, which may be torn, and the checkpoints that are too old."""
+    place = shelf.child(_RAY_LIST)
+    if place.exists():
+        fs, path = place.filesystem()
+        fs.rm(path)
+    CheckpointShelf(shelf).prune()
+
+
+def _explained(error: ray.train.TrainingFailedError) -> EngineError:
+    """The first worker's own words, without Ray's."""
+    failures = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
+    rank, cause = next(iter(failures.items()))
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    return EngineError(
+        f"training worker {rank} failed {_MAX_FAILURES + 1} times; last: {lines[-1]} (is the node short of "
+        "memory?); run again to go on from the newest checkpoint"
+    )
