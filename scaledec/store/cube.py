@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -18,66 +15,22 @@ from scaledec.errors import StoreError, StoreNotFoundError
 from scaledec.grid import SpectrogramGrid
 from scaledec.location import Location
 from scaledec.store.axes import (
-    CHANNEL_COORDINATES,
     ChannelCoordinates,
     Extent,
-    axis_variables,
     read_coordinates,
     read_extent,
     united,
 )
+from scaledec.store.cube_template import REMEDY, CubeTemplate, publish_cube
 from scaledec.store.open import clean_partial_files, open_group, store_errors
 from scaledec.store.region import write_region
-from scaledec.store.shard import inner_length
 from scaledec.store.template import (
-    Variable,
     check_same,
-    publish,
     read_settings,
 )
-from scaledec.vocabulary import ChannelId, JsonValue, format_time
+from scaledec.vocabulary import ChannelId, format_time
 
 __all__ = ["CubeStore", "CubeTemplate", "segment_checksum"]
-
-FORMAT = 1
-"""Raised when the layout on disk changes."""
-
-_REMEDY = "one cube holds one kind of spectrogram: choose another root, or the settings it was made with"
-
-
-@dataclass(frozen=True, slots=True)
-class CubeTemplate:
-    """The structure of a cube without its extent: what must be equal for new segments to fit in."""
-
-    grid: SpectrogramGrid
-    scale: Literal["db", "linear"]
-    dtype: Literal["float16", "float32"]
-    fingerprint: str
-    settings: Mapping[str, JsonValue]
-    """The spectrogram section as JSON values: stored, and compared key by key when the cube grows."""
-
-    def attributes(self) -> dict[str, JsonValue]:
-        """Root attributes, as JSON text where they nest so that any reader can carry them."""
-        return {
-            "scaledec_kind": "cube",
-            "scaledec_format": FORMAT,
-            "scaledec_fingerprint": self.fingerprint,
-            "scaledec_scale": self.scale,
-            "scaledec_dtype": self.dtype,
-            "scaledec_grid": json.dumps({"grid": dataclasses.asdict(self.grid)}, sort_keys=True),
-            "scaledec_settings": json.dumps({"spectrogram": self.settings}, sort_keys=True),
-        }
-
-    @classmethod
-    def from_attributes(cls, attributes: Mapping[str, Any]) -> CubeTemplate:
-        """Read back what :meth:`attributes` gave."""
-        return cls(
-            grid=SpectrogramGrid(**json.loads(attributes["scaledec_grid"])["grid"]),
-            scale=attributes["scaledec_scale"],
-            dtype=attributes["scaledec_dtype"],
-            fingerprint=attributes["scaledec_fingerprint"],
-            settings=json.loads(attributes["scaledec_settings"])["spectrogram"],
-        )
 
 
 def segment_checksum(power: npt.NDArray[Any], coverage: npt.NDArray[np.uint8]) -> int:
@@ -100,6 +53,10 @@ class CubeStore:
         self._power = cast("zarr.Array[Any]", group["power"])
         self._coverage = cast("zarr.Array[Any]", group["coverage"])
         self._group = group
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Opened again where it arrives: sessions and caches of a store stay in their process.
+        return CubeStore.open, (self.location, "r" if self._group.read_only else "r+")
 
     @classmethod
     def open(cls, location: Location, mode: Literal["r", "r+"] = "r") -> CubeStore:
@@ -130,12 +87,12 @@ class CubeStore:
         try:
             there = cls.open(location)
         except StoreNotFoundError:
-            _publish_cube(location, template, wanted, {})
+            publish_cube(location, template, wanted, {})
         else:
-            check_same(location, there.template.attributes(), template.attributes(), _REMEDY)
+            check_same(location, there.template.attributes(), template.attributes(), REMEDY)
             extent = united(location, there.extent, wanted, there.segment_ns)
             if extent != there.extent:
-                _publish_cube(location, template, extent, there.channel_coordinates())
+                publish_cube(location, template, extent, there.channel_coordinates())
         return cls.open(location, "r+")
 
     @property
@@ -199,7 +156,7 @@ class CubeStore:
                 changed |= known[name][channel] != new[channel] and not np.isnan(new[channel])
                 known[name][channel] = new[channel]
         if changed:
-            _publish_cube(self.location, self.template, self.extent, known)
+            publish_cube(self.location, self.template, self.extent, known)
 
     def write_segment(
         self,
@@ -229,6 +186,11 @@ class CubeStore:
         write_region(self._power, (*place, everything, everything), power[None, None])
         write_region(self._coverage, (*place, everything), coverage[None, None])
         return segment_checksum(power, coverage)
+
+    def stored_segments(self, channel_index: int) -> set[int]:
+        """Time indices of the segments of a channel that have power stored, by listing alone."""
+        folder = self.location.child("power", "c", str(channel_index))
+        return {int(name) for name in folder.list_names() if name.isdigit()}
 
     def checksum(self, channel_index: int, time_index: int) -> int:
         """The :func:`segment_checksum` of what is stored now; ``StoreError`` if it cannot be read."""
@@ -283,68 +245,3 @@ class CubeStore:
                 raise StoreError(
                     f"{place} in {self.location} is damaged: {error}; `scaledec verify` lists all that is"
                 ) from error
-
-
-def _publish_cube(
-    location: Location,
-    template: CubeTemplate,
-    extent: Extent,
-    known: ChannelCoordinates,
-) -> None:
-    attributes: dict[str, JsonValue] = {
-        "Conventions": "CF-1.11",
-        "title": "Spectrograms of continuous seismic records",
-        **template.attributes(),
-    }
-    axes = axis_variables(extent, template.grid.segment_ns, known)
-    publish(location, [*axes, *_grid_variables(template.grid), *_data(template, extent)], attributes)
-
-
-def _grid_variables(grid: SpectrogramGrid) -> list[Variable]:
-    return [
-        Variable(
-            "frame",
-            ("frame",),
-            {"long_name": "start of the frame after the segment's start", "units": "s"},
-            grid.frame_s,
-        ),
-        Variable("frequency", ("frequency",), {"long_name": "frequency", "units": "Hz"}, grid.frequency_hz),
-    ]
-
-
-def _data(template: CubeTemplate, extent: Extent) -> list[Variable]:
-    grid = template.grid
-    frames, frequencies = grid.n_frames, grid.n_frequencies
-    size = np.dtype(template.dtype).itemsize
-    around = " ".join(CHANNEL_COORDINATES)
-    decibel: dict[str, JsonValue] = {"units": "dB", "comment": "10 log10 of the power in counts2 Hz-1"}
-    return [
-        Variable(
-            "power",
-            ("channel", "time", "frame", "frequency"),
-            {
-                "long_name": "power spectral density of the ground motion record",
-                **(decibel if template.scale == "db" else {"units": "counts2 Hz-1"}),
-                "coordinates": around,
-                "ancillary_variables": "coverage",
-            },
-            shape=(len(extent.channels), extent.n_segments, frames, frequencies),
-            shard=(1, 1, frames, frequencies),
-            chunk=(1, 1, inner_length(frames, frequencies * size), frequencies),
-            dtype=template.dtype,
-            fill=np.nan,
-        ),
-        Variable(
-            "coverage",
-            ("channel", "time", "frame"),
-            {
-                "long_name": "share of real samples behind the frame",
-                "units": "percent",
-                "coordinates": around,
-            },
-            shape=(len(extent.channels), extent.n_segments, frames),
-            shard=(1, 1, frames),
-            chunk=(1, 1, frames),
-            dtype="uint8",
-        ),
-    ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -19,7 +18,6 @@ from scaledec.errors import StoreConflictError, StoreNotFoundError
 from scaledec.grid import SpectrogramGrid, WindowGrid
 from scaledec.location import Location
 from scaledec.store.axes import (
-    CHANNEL_COORDINATES,
     ChannelCoordinates,
     Extent,
     axis_variables,
@@ -27,72 +25,19 @@ from scaledec.store.axes import (
     read_values,
     united,
 )
+from scaledec.store.label_template import (
+    REMEDY,
+    UNLABELLED,
+    LabelTemplate,
+    cluster_variables,
+    region_variables,
+)
 from scaledec.store.open import clean_partial_files, open_group, store_errors
 from scaledec.store.region import write_region
-from scaledec.store.shard import inner_length
-from scaledec.store.template import Variable, check_same, publish, read_settings
+from scaledec.store.template import check_same, publish, read_settings
 from scaledec.vocabulary import ChannelId, JsonValue
 
 __all__ = ["UNLABELLED", "LabelBlock", "LabelStore", "LabelTemplate"]
-
-UNLABELLED = -1
-"""Label of a window that has none: too few real samples, or not labelled yet."""
-
-FORMAT = 1
-"""Raised when the layout on disk changes."""
-
-_REMEDY = "labels of another kind need another run name (run: ...) or another root"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelTemplate:
-    """The structure of a label store without its extent, and the clusters it speaks of."""
-
-    run: str
-    fingerprint: str
-    """Of the run: windows, model, training and clustering settings."""
-    method: str
-    """How windows were assigned: dec, idec, kmeans or gmm."""
-    grid: SpectrogramGrid
-    windows: WindowGrid
-    segments_per_shard: int
-    centroid: npt.NDArray[Any]
-    """Shape (cluster, latent)."""
-    prototype: npt.NDArray[Any]
-    """Shape (cluster, frame, frequency): the decoded centroids."""
-    prototype_units: str
-    embedding: bool
-    """Whether each window's embedding is stored."""
-    confidence: str
-    """What ``confidence`` means, in words."""
-    distance: str = "distance from the window's embedding to its cluster's centroid"
-    cluster_names: tuple[str, ...] | None = None
-
-    @property
-    def n_clusters(self) -> int:
-        """Number of clusters."""
-        return len(self.centroid)
-
-    @property
-    def latent(self) -> int:
-        """Dimensions of the embedding."""
-        return int(self.centroid.shape[1])
-
-    def structure(self) -> dict[str, JsonValue]:
-        """Root attributes that must be equal for new segments to fit in."""
-        return {
-            "scaledec_kind": "labels",
-            "scaledec_format": FORMAT,
-            "scaledec_run": self.run,
-            "scaledec_fingerprint": self.fingerprint,
-            "scaledec_method": self.method,
-            "scaledec_grid": json.dumps({"grid": dataclasses.asdict(self.grid)}, sort_keys=True),
-            "scaledec_windows": json.dumps({"windows": dataclasses.asdict(self.windows)}, sort_keys=True),
-            "scaledec_segments_per_shard": self.segments_per_shard,
-            "scaledec_n_clusters": self.n_clusters,
-            "scaledec_latent": self.latent,
-            "scaledec_embedding": self.embedding,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +74,10 @@ class LabelStore:
         self._group = group
         names = ["label", "confidence", "distance", "embedding"]
         self._arrays = {name: cast("zarr.Array[Any]", group[name]) for name in names if name in group}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Opened again where it arrives: sessions and caches of a store stay in their process.
+        return LabelStore.open, (self.location, "r" if self._group.read_only else "r+")
 
     @classmethod
     def open(cls, location: Location, mode: Literal["r", "r+"] = "r") -> LabelStore:
@@ -167,7 +116,7 @@ class LabelStore:
         except StoreNotFoundError:
             extent = wanted
         else:
-            check_same(location, there.structure(), template.structure(), _REMEDY)
+            check_same(location, there.structure(), template.structure(), REMEDY)
             extent = united(location, there.extent, wanted, template.grid.segment_ns)
             _check_axes(location, extent, wanted)
             created = there.created
@@ -178,7 +127,9 @@ class LabelStore:
             "scaledec_created": created,
         }
         axes = axis_variables(extent, template.grid.segment_ns, coordinates or {})
-        publish(location, [*axes, *_clusters(template), *_regions(template, extent)], attributes)
+        publish(
+            location, [*axes, *cluster_variables(template), *region_variables(template, extent)], attributes
+        )
         return cls.open(location, "r+")
 
     def structure(self) -> dict[str, JsonValue]:
@@ -263,6 +214,11 @@ class LabelStore:
             }
         return LabelBlock(channel_index, first_time_index, **found)
 
+    def stored_regions(self, channel_index: int) -> set[int]:
+        """First time indices of the regions of a channel that have labels stored, by listing alone."""
+        folder = self.location.child("label", "c", str(channel_index))
+        return {int(name) * self.segments_per_shard for name in folder.list_names() if name.isdigit()}
+
     def checksum(self, channel_index: int, first_time_index: int, stop_time_index: int) -> int:
         """The checksum of what is stored now."""
         return self.read_region(channel_index, first_time_index, stop_time_index).checksum
@@ -274,93 +230,3 @@ def _check_axes(location: Location, extent: Extent, wanted: Extent) -> None:
             f"{location} has other channels or another start than the cube it should label; "
             "choose another run name (run: ...)"
         )
-
-
-def _clusters(template: LabelTemplate) -> list[Variable]:
-    frame_s = np.arange(template.windows.length) * template.windows.hop_s
-    index: Mapping[str, JsonValue] = {"long_name": "cluster"}
-    return [
-        Variable("cluster", ("cluster",), index, np.arange(template.n_clusters, dtype=np.int16)),
-        Variable(
-            "window",
-            ("window",),
-            {"long_name": "start of the window after the segment's start", "units": "s"},
-            template.windows.window_s,
-        ),
-        Variable(
-            "frame",
-            ("frame",),
-            {"long_name": "start of the frame after the window's start", "units": "s"},
-            frame_s,
-        ),
-        Variable(
-            "frequency",
-            ("frequency",),
-            {"long_name": "frequency", "units": "Hz"},
-            template.grid.frequency_hz,
-        ),
-        Variable(
-            "centroid",
-            ("cluster", "latent"),
-            {"long_name": "centre of the cluster in the space of embeddings", "units": "1"},
-            np.asarray(template.centroid, np.float32),
-        ),
-        Variable(
-            "prototype",
-            ("cluster", "frame", "frequency"),
-            {"long_name": "window decoded from the centroid", "units": template.prototype_units},
-            np.asarray(template.prototype, np.float32),
-        ),
-    ]
-
-
-def _regions(template: LabelTemplate, extent: Extent) -> list[Variable]:
-    names = template.cluster_names or tuple(f"cluster_{k}" for k in range(template.n_clusters))
-    label: dict[str, JsonValue] = {
-        "long_name": "cluster of the window",
-        "flag_values": list(range(template.n_clusters)),
-        "flag_meanings": " ".join(name.replace(" ", "_") for name in names),
-        "comment": f"{UNLABELLED} where the window has no label",
-    }
-    regions = [
-        _region(template, extent, "label", "int16", UNLABELLED, label),
-        _region(
-            template,
-            extent,
-            "confidence",
-            "float32",
-            np.nan,
-            {"long_name": template.confidence, "units": "1"},
-        ),
-        _region(
-            template, extent, "distance", "float32", np.nan, {"long_name": template.distance, "units": "1"}
-        ),
-    ]
-    if template.embedding:
-        long_name: dict[str, JsonValue] = {"long_name": "embedding of the window", "units": "1"}
-        regions.append(_region(template, extent, "embedding", "float32", np.nan, long_name, latent=True))
-    return regions
-
-
-def _region(
-    template: LabelTemplate,
-    extent: Extent,
-    name: str,
-    dtype: str,
-    fill: float,
-    attributes: Mapping[str, JsonValue],
-    *,
-    latent: bool = False,
-) -> Variable:
-    row = (template.windows.n_windows, *([template.latent] if latent else []))
-    inner = inner_length(template.segments_per_shard, int(np.prod(row)) * np.dtype(dtype).itemsize)
-    return Variable(
-        name,
-        ("channel", "time", "window", *(["latent"] if latent else [])),
-        {**attributes, "coordinates": " ".join(CHANNEL_COORDINATES)},
-        shape=(len(extent.channels), extent.n_segments, *row),
-        shard=(1, template.segments_per_shard, *row),
-        chunk=(1, inner, *row),
-        dtype=dtype,
-        fill=fill,
-    )

@@ -1,0 +1,183 @@
+"""Compare what the ledgers say was done with the bytes that lie in the stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol, TypeAlias
+
+from scaledec.errors import StoreError, StoreNotFoundError
+from scaledec.ledger.ledger import Ledger
+from scaledec.places import Places
+from scaledec.store.cube import CubeStore
+from scaledec.store.labels import LabelStore
+from scaledec.vocabulary import ChannelId, TaskResult, format_time, parse_time
+
+__all__ = ["Finding", "VerifyReport", "mark_damaged", "verify"]
+
+Kind: TypeAlias = Literal["missing", "mismatched", "damaged", "unlisted"]
+"""missing: in the ledger, not stored. mismatched: other bytes than were written. damaged: cannot be read.
+unlisted: stored, but not in the ledger as written (left by a killed process; harmless, written again)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as the ledger says."""
+
+    product: str
+    """``cube`` or ``labels/RUN``."""
+    key: str
+    """Of the task in the product's ledger."""
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was checked, and what was found."""
+
+    checked: Mapping[str, int]
+    """Finished tasks compared with the store, by product."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything the ledgers call done is there, byte for byte."""
+        return not self.unsound
+
+    @property
+    def unsound(self) -> tuple[Finding, ...]:
+        """Findings that concern finished tasks: all but ``unlisted``."""
+        return tuple(finding for finding in self.findings if finding.kind != "unlisted")
+
+    def of_kind(self, kind: Kind) -> tuple[Finding, ...]:
+        """The findings of one kind."""
+        return tuple(finding for finding in self.findings if finding.kind == kind)
+
+    def table(self) -> str:
+        """One line a product, then one line a finding."""
+        counts = Counter((finding.product, finding.kind) for finding in self.findings)
+        lines = []
+        for product, n in self.checked.items():
+            kinds = [
+                f"{counts[product, kind]} {kind}" for kind in ("missing", "mismatched", "damaged", "unlisted")
+            ]
+            lines.append(f"{product}: {n} checked, {', '.join(kinds)}")
+        lines += [f"{f.kind:<10}  {f.product}  {f.key}  {f.reason}" for f in self.findings]
+        return "\n".join(lines)
+
+
+class Run(Protocol):
+    """How checks are run: the builtin ``map``, or the ``run`` of an engine."""
+
+    def __call__(
+        self, function: Callable[[TaskResult], Finding | None], tasks: Iterable[TaskResult], /
+    ) -> Iterable[Finding | None]: ...
+
+
+def verify(places: Places, *, runs: Sequence[str] | None = None, run: Run = map) -> VerifyReport:
+    """Read every segment and label region that a ledger calls done, and compare checksums.
+
+    Parameters
+    ----------
+    places
+        The root to verify.
+    runs
+        Runs whose labels are verified; ``None``: all that have a ledger.
+    run
+        Where the reading is done: ``map`` (here, one by one) or an entered engine's ``run``.
+
+    Raises
+    ------
+    StoreError
+        If a ledger cannot be read.
+    """
+    checked: dict[str, int] = {}
+    findings: list[Finding] = []
+    for product in ("cube", *_label_products(places, runs)):
+        location = places.cube if product == "cube" else places.labels(product.removeprefix("labels/"))
+        ledger = Ledger(places.ledger(product)).read(details=("checksum", "labelled", "unlabelled"))
+        # A failed task may have written what samples there were: it has a checksum too.
+        written = {key: result for key, result in ledger.items() if "checksum" in result.details}
+        checked[product] = len(written)
+        try:
+            store = CubeStore.open(location) if product == "cube" else LabelStore.open(location)
+        except StoreNotFoundError as error:
+            findings += [Finding(product, key, "missing", str(error)) for key in written]
+            continue
+        found = run(partial(_check, product, store), written.values())
+        findings += [finding for finding in found if finding is not None]
+        findings += [
+            Finding(product, key, "unlisted", "stored, but the ledger does not call it written")
+            for key in _stored_keys(store)
+            if key not in written
+        ]
+    return VerifyReport(checked, tuple(sorted(findings, key=lambda f: (f.product, f.key))))
+
+
+def mark_damaged(places: Places, report: VerifyReport) -> int:
+    """Enter what is unsound as failed in the ledgers, so that the next run does it again; return how many."""
+    for product in report.checked:
+        Ledger(places.ledger(product)).append(
+            TaskResult(finding.key, "", "failed", f"verify found it {finding.kind}: {finding.reason}")
+            for finding in report.unsound
+            if finding.product == product
+        )
+    return len(report.unsound)
+
+
+def _label_products(places: Places, runs: Sequence[str] | None) -> list[str]:
+    names = places.ledger("labels").list_names() if runs is None else runs
+    return [f"labels/{name}" for name in names]
+
+
+def _check(product: str, store: CubeStore | LabelStore, result: TaskResult) -> Finding | None:
+    """What is wrong with what one task has written, if anything is."""
+    try:
+        place = _place(store, result)
+        found = store.checksum(*place)
+    except KeyError:
+        return Finding(product, result.key, "missing", f"{store.location} has no such channel or time")
+    except StoreError as error:
+        return Finding(product, result.key, "damaged", str(error))
+    expected = result.details["checksum"]
+    if found == expected:
+        return None
+    if place[1] not in _stored(store, place[0]):
+        return Finding(product, result.key, "missing", f"nothing is stored for it in {store.location}")
+    return Finding(product, result.key, "mismatched", f"checksum {found}, the ledger has {expected}")
+
+
+def _place(store: CubeStore | LabelStore, result: TaskResult) -> tuple[int, ...]:
+    """The indices that a task wrote to; ``KeyError`` where the store does not reach."""
+    channel, _, start = result.key.partition("/")
+    extent = store.extent
+    time_index = (parse_time(start) - extent.start_ns) // store.grid.segment_ns
+    try:
+        channel_index = extent.channels.index(ChannelId.parse(channel))
+    except ValueError as error:
+        raise KeyError(channel) from error
+    if not 0 <= time_index < extent.n_segments:
+        raise KeyError(start)
+    if isinstance(store, CubeStore):
+        return channel_index, time_index
+    # The store may have grown since: the region is as long as it was when it was written.
+    counts = (result.details.get("labelled"), result.details.get("unlabelled"))
+    n_windows = sum(count for count in counts if isinstance(count, int))
+    return channel_index, time_index, time_index + n_windows // store.windows.n_windows
+
+
+def _stored(store: CubeStore | LabelStore, channel_index: int) -> set[int]:
+    if isinstance(store, CubeStore):
+        return store.stored_segments(channel_index)
+    return store.stored_regions(channel_index)
+
+
+def _stored_keys(store: CubeStore | LabelStore) -> Iterator[str]:
+    extent = store.extent
+    for channel_index, channel in enumerate(extent.channels):
+        for time_index in sorted(_stored(store, channel_index)):
+            start_ns = extent.start_ns + time_index * store.grid.segment_ns
+            yield f"{channel}/{format_time(start_ns)}"

@@ -1,0 +1,126 @@
+"""What a cube is made of, apart from its extent: attributes, coordinates, arrays and their shards."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from scaledec.grid import SpectrogramGrid
+from scaledec.location import Location
+from scaledec.store.axes import CHANNEL_COORDINATES, ChannelCoordinates, Extent, axis_variables
+from scaledec.store.shard import inner_length
+from scaledec.store.template import Variable, publish
+from scaledec.vocabulary import JsonValue
+
+__all__ = ["REMEDY", "CubeTemplate", "publish_cube"]
+
+FORMAT = 1
+"""Raised when the layout on disk changes."""
+
+REMEDY = "one cube holds one kind of spectrogram: choose another root, or the settings it was made with"
+
+
+@dataclass(frozen=True, slots=True)
+class CubeTemplate:
+    """The structure of a cube without its extent: what must be equal for new segments to fit in."""
+
+    grid: SpectrogramGrid
+    scale: Literal["db", "linear"]
+    dtype: Literal["float16", "float32"]
+    fingerprint: str
+    settings: Mapping[str, JsonValue]
+    """The spectrogram section as JSON values: stored, and compared key by key when the cube grows."""
+
+    def attributes(self) -> dict[str, JsonValue]:
+        """Root attributes, as JSON text where they nest so that any reader can carry them."""
+        return {
+            "scaledec_kind": "cube",
+            "scaledec_format": FORMAT,
+            "scaledec_fingerprint": self.fingerprint,
+            "scaledec_scale": self.scale,
+            "scaledec_dtype": self.dtype,
+            "scaledec_grid": json.dumps({"grid": dataclasses.asdict(self.grid)}, sort_keys=True),
+            "scaledec_settings": json.dumps({"spectrogram": self.settings}, sort_keys=True),
+        }
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> CubeTemplate:
+        """Read back what :meth:`attributes` gave."""
+        return cls(
+            grid=SpectrogramGrid(**json.loads(attributes["scaledec_grid"])["grid"]),
+            scale=attributes["scaledec_scale"],
+            dtype=attributes["scaledec_dtype"],
+            fingerprint=attributes["scaledec_fingerprint"],
+            settings=json.loads(attributes["scaledec_settings"])["spectrogram"],
+        )
+
+
+def publish_cube(
+    location: Location,
+    template: CubeTemplate,
+    extent: Extent,
+    known: ChannelCoordinates,
+) -> None:
+    """Create the cube at a location, or bring it to this extent; what its shards hold stays."""
+    attributes: dict[str, JsonValue] = {
+        "Conventions": "CF-1.11",
+        "title": "Spectrograms of continuous seismic records",
+        **template.attributes(),
+    }
+    axes = axis_variables(extent, template.grid.segment_ns, known)
+    publish(location, [*axes, *_grid_variables(template.grid), *_data(template, extent)], attributes)
+
+
+def _grid_variables(grid: SpectrogramGrid) -> list[Variable]:
+    return [
+        Variable(
+            "frame",
+            ("frame",),
+            {"long_name": "start of the frame after the segment's start", "units": "s"},
+            grid.frame_s,
+        ),
+        Variable("frequency", ("frequency",), {"long_name": "frequency", "units": "Hz"}, grid.frequency_hz),
+    ]
+
+
+def _data(template: CubeTemplate, extent: Extent) -> list[Variable]:
+    grid = template.grid
+    frames, frequencies = grid.n_frames, grid.n_frequencies
+    size = np.dtype(template.dtype).itemsize
+    around = " ".join(CHANNEL_COORDINATES)
+    decibel: dict[str, JsonValue] = {"units": "dB", "comment": "10 log10 of the power in counts2 Hz-1"}
+    return [
+        Variable(
+            "power",
+            ("channel", "time", "frame", "frequency"),
+            {
+                "long_name": "power spectral density of the ground motion record",
+                **(decibel if template.scale == "db" else {"units": "counts2 Hz-1"}),
+                "coordinates": around,
+                "ancillary_variables": "coverage",
+            },
+            shape=(len(extent.channels), extent.n_segments, frames, frequencies),
+            shard=(1, 1, frames, frequencies),
+            chunk=(1, 1, inner_length(frames, frequencies * size), frequencies),
+            dtype=template.dtype,
+            fill=np.nan,
+        ),
+        Variable(
+            "coverage",
+            ("channel", "time", "frame"),
+            {
+                "long_name": "share of real samples behind the frame",
+                "units": "percent",
+                "coordinates": around,
+            },
+            shape=(len(extent.channels), extent.n_segments, frames),
+            shard=(1, 1, frames),
+            chunk=(1, 1, frames),
+            dtype="uint8",
+        ),
+    ]

@@ -1,0 +1,171 @@
+"""What a label store is made of, apart from its extent: attributes, clusters, arrays and their shards."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.grid import SpectrogramGrid, WindowGrid
+from scaledec.store.axes import CHANNEL_COORDINATES, Extent
+from scaledec.store.shard import inner_length
+from scaledec.store.template import Variable
+from scaledec.vocabulary import JsonValue
+
+__all__ = ["REMEDY", "UNLABELLED", "LabelTemplate", "cluster_variables", "region_variables"]
+
+UNLABELLED = -1
+"""Label of a window that has none: too few real samples, or not labelled yet."""
+
+FORMAT = 1
+"""Raised when the layout on disk changes."""
+
+REMEDY = "labels of another kind need another run name (run: ...) or another root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelTemplate:
+    """The structure of a label store without its extent, and the clusters it speaks of."""
+
+    run: str
+    fingerprint: str
+    """Of the run: windows, model, training and clustering settings."""
+    method: str
+    """How windows were assigned: dec, idec, kmeans or gmm."""
+    grid: SpectrogramGrid
+    windows: WindowGrid
+    segments_per_shard: int
+    centroid: npt.NDArray[Any]
+    """Shape (cluster, latent)."""
+    prototype: npt.NDArray[Any]
+    """Shape (cluster, frame, frequency): the decoded centroids."""
+    prototype_units: str
+    embedding: bool
+    """Whether each window's embedding is stored."""
+    confidence: str
+    """What ``confidence`` means, in words."""
+    distance: str = "distance from the window's embedding to its cluster's centroid"
+    cluster_names: tuple[str, ...] | None = None
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.centroid)
+
+    @property
+    def latent(self) -> int:
+        """Dimensions of the embedding."""
+        return int(self.centroid.shape[1])
+
+    def structure(self) -> dict[str, JsonValue]:
+        """Root attributes that must be equal for new segments to fit in."""
+        return {
+            "scaledec_kind": "labels",
+            "scaledec_format": FORMAT,
+            "scaledec_run": self.run,
+            "scaledec_fingerprint": self.fingerprint,
+            "scaledec_method": self.method,
+            "scaledec_grid": json.dumps({"grid": dataclasses.asdict(self.grid)}, sort_keys=True),
+            "scaledec_windows": json.dumps({"windows": dataclasses.asdict(self.windows)}, sort_keys=True),
+            "scaledec_segments_per_shard": self.segments_per_shard,
+            "scaledec_n_clusters": self.n_clusters,
+            "scaledec_latent": self.latent,
+            "scaledec_embedding": self.embedding,
+        }
+
+
+def cluster_variables(template: LabelTemplate) -> list[Variable]:
+    """What each cluster is: its centroid and prototype, and the axes they and the windows lie on."""
+    frame_s = np.arange(template.windows.length) * template.windows.hop_s
+    index: Mapping[str, JsonValue] = {"long_name": "cluster"}
+    return [
+        Variable("cluster", ("cluster",), index, np.arange(template.n_clusters, dtype=np.int16)),
+        Variable(
+            "window",
+            ("window",),
+            {"long_name": "start of the window after the segment's start", "units": "s"},
+            template.windows.window_s,
+        ),
+        Variable(
+            "frame",
+            ("frame",),
+            {"long_name": "start of the frame after the window's start", "units": "s"},
+            frame_s,
+        ),
+        Variable(
+            "frequency",
+            ("frequency",),
+            {"long_name": "frequency", "units": "Hz"},
+            template.grid.frequency_hz,
+        ),
+        Variable(
+            "centroid",
+            ("cluster", "latent"),
+            {"long_name": "centre of the cluster in the space of embeddings", "units": "1"},
+            np.asarray(template.centroid, np.float32),
+        ),
+        Variable(
+            "prototype",
+            ("cluster", "frame", "frequency"),
+            {"long_name": "window decoded from the centroid", "units": template.prototype_units},
+            np.asarray(template.prototype, np.float32),
+        ),
+    ]
+
+
+def region_variables(template: LabelTemplate, extent: Extent) -> list[Variable]:
+    """The arrays that labelling tasks fill."""
+    names = template.cluster_names or tuple(f"cluster_{k}" for k in range(template.n_clusters))
+    label: dict[str, JsonValue] = {
+        "long_name": "cluster of the window",
+        "flag_values": list(range(template.n_clusters)),
+        "flag_meanings": " ".join(name.replace(" ", "_") for name in names),
+        "comment": f"{UNLABELLED} where the window has no label",
+    }
+    regions = [
+        _region(template, extent, "label", "int16", UNLABELLED, label),
+        _region(
+            template,
+            extent,
+            "confidence",
+            "float32",
+            np.nan,
+            {"long_name": template.confidence, "units": "1"},
+        ),
+        _region(
+            template, extent, "distance", "float32", np.nan, {"long_name": template.distance, "units": "1"}
+        ),
+    ]
+    if template.embedding:
+        long_name: dict[str, JsonValue] = {"long_name": "embedding of the window", "units": "1"}
+        regions.append(_region(template, extent, "embedding", "float32", np.nan, long_name, latent=True))
+    return regions
+
+
+def _region(
+    template: LabelTemplate,
+    extent: Extent,
+    name: str,
+    dtype: str,
+    fill: float,
+    attributes: Mapping[str, JsonValue],
+    *,
+    latent: bool = False,
+) -> Variable:
+    row = (template.windows.n_windows, *([template.latent] if latent else []))
+    inner = inner_length(template.segments_per_shard, int(np.prod(row)) * np.dtype(dtype).itemsize)
+    return Variable(
+        name,
+        ("channel", "time", "window", *(["latent"] if latent else [])),
+        {**attributes, "coordinates": " ".join(CHANNEL_COORDINATES)},
+        shape=(len(extent.channels), extent.n_segments, *row),
+        shard=(1, template.segments_per_shard, *row),
+        chunk=(1, inner, *row),
+        dtype=dtype,
+        fill=fill,
+    )
