@@ -26,9 +26,12 @@ _INDEX_FORMAT = 1
 # Spans are exact here, so only the margins of a segment have to be allowed for.
 _SLACK_NS = 3600 * NANOSECONDS_PER_SECOND
 _READERS = 8
+# Version of an object that could not be fetched: never current, so it is tried again next time.
+_NOT_READ = ""
 # The index is saved this often while it is built, so that an interruption costs little.
 _BATCH = 2000
-_GLOB = re.compile(r"[*?\[]")
+# A bracket alone is no wildcard here: folders have them in their names.
+_GLOB = re.compile(r"[*?]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,11 @@ def _is_current(scan: _Scan, item: ArchiveObject) -> bool:
 
 def _scan(base: Location, item: ArchiveObject) -> _Scan:
     try:
-        headers = scan_headers(read_object(base, item), item.key)
+        data = read_object(base, item)
+    except UnreadableInputError as error:
+        return _Scan(item.size, _NOT_READ, reason=str(error))
+    try:
+        headers = scan_headers(data, item.key)
     except UnreadableInputError as error:
         return _Scan(item.size, item.version, reason=str(error))
     spans: dict[str, tuple[int, int]] = {}
