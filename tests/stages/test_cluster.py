@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import threading
 from collections.abc import Iterator
@@ -18,19 +17,20 @@ import torch
 from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingError
 from scaledec.location import Location
 from scaledec.numerics.metrics import adjusted_rand_index
-from scaledec.numerics.nets.presets import NetworkSpec
+from scaledec.numerics.normalise import Normaliser
 from scaledec.stages.cluster import ClusterJob, ClusterOutcome, cluster_loop
-from scaledec.stages.pretrain import PretrainJob, pretrain_loop
-from scaledec.store.training import TrainingStore, TrainingTemplate
-from scaledec.training.data import ArrayWindows, StoredWindows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import LocalSession
-from scaledec.vocabulary import ChannelId
 from tests.stages.cluster_ranks import ridges, run_ranks
-
-N = 360
-HELD_OUT = 60
-TRUTH: npt.NDArray[np.int64] = ridges(N)[1]
+from tests.stages.cluster_runs import (
+    HELD_OUT,
+    TRUTH,
+    N,
+    assignments,
+    job_on_copy,
+    make_pretrained_run,
+    read_metrics,
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -41,71 +41,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def write_training_set(location: Location) -> None:
-    template = TrainingTemplate(8, 1.0, tuple(np.arange(8.0)), "db", "float32", "cube")
-    with TrainingStore.create(location, template, N) as writer:
-        writer.append(
-            ridges(N)[0],
-            channels=[ChannelId("XX", "A", "", "HHZ")] * N,
-            segment_start_ns=np.zeros(N, np.int64),
-            window_index=np.arange(N, dtype=np.int32),
-            split=np.r_[np.zeros(N - HELD_OUT, np.uint8), np.ones(HELD_OUT, np.uint8)],
-        )
-
-
 @pytest.fixture(scope="module")
 def pretrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run's folder with a training set and a pretrained network."""
-    folder = tmp_path_factory.mktemp("run")
-    training_set = Location(str(folder)).child("training.zarr")
-    write_training_set(training_set)
-    job = PretrainJob(
-        run=Location(str(folder)),
-        source=StoredWindows(training_set),
-        network=NetworkSpec(8, 8, (8, 16), 4),
-        epochs=25,
-        batch=32,
-        learning_rate=3e-3,
-        patience=25,
-        fingerprint="before",
-    )
-    pretrain_loop(LocalSession(None), job)
-    return folder
+    return make_pretrained_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
 def job(pretrained_run: Path, tmp_path: Path) -> ClusterJob:
     """A job on its own copy of the run."""
     return job_on_copy(pretrained_run, tmp_path / "run")
-
-
-def job_on_copy(pretrained_run: Path, folder: Path) -> ClusterJob:
-    import shutil
-
-    shutil.copytree(pretrained_run, folder)
-    run = Location(str(folder))
-    return ClusterJob(
-        run=run,
-        source=StoredWindows(run.child("training.zarr")),
-        training_set=run.child("training.zarr"),
-        n_clusters=4,
-        restarts=3,
-        epochs=3,
-        batch=64,
-        learning_rate=1e-3,
-        tolerance=0.0,
-        fingerprint="whole",
-        pretrain_fingerprint="before",
-    )
-
-
-def assignments(job: ClusterJob) -> dict[str, npt.NDArray[Any]]:
-    assert job.training_set is not None
-    return TrainingStore.open(job.training_set).assignments()
-
-
-def metrics(job: ClusterJob) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in job.run.child("metrics-cluster.jsonl").read_bytes().splitlines()]
 
 
 def test_every_sampled_window_gets_its_labels_before_and_after(job: ClusterJob) -> None:
@@ -161,12 +105,12 @@ def test_kmeans_and_gmm_stop_at_the_initialisation(job: ClusterJob, method: Lite
     model = SavedModel.load(job.run)
     assert model.method == method
     assert (model.mixture is None) == (method == "kmeans")
-    assert [record["stop_reason"] for record in metrics(job)] == ["start"]
+    assert [record["stop_reason"] for record in read_metrics(job)] == ["start"]
 
 
 def test_metrics_tell_the_story_of_every_refresh(job: ClusterJob) -> None:
     cluster_loop(LocalSession(None), job)
-    first, *rest = metrics(job)
+    first, *rest = read_metrics(job)
     assert first["reconstruction"] is None
     assert first["label_change"] is None
     for record in rest:
@@ -272,16 +216,10 @@ def test_only_rank_zero_writes(job: ClusterJob, monkeypatch: pytest.MonkeyPatch)
     assert [names >= {"model.json", "metrics-cluster.jsonl"} for names in writers.values()] == [True]
 
 
-class WindowsWithHoles(ArrayWindows):
-    """Windows that a faulty normaliser would let through."""
-
-
 def test_windows_that_are_not_finite_are_rejected_before_f_and_left_unlabelled(
     job: ClusterJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The fault: NaN from dead channels poisoning f.
-    from scaledec.numerics.normalise import Normaliser
-
     apply = Normaliser.apply
 
     def with_hole(self: Normaliser, windows: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -295,7 +233,7 @@ def test_windows_that_are_not_finite_are_rejected_before_f_and_left_unlabelled(
     assert found["label"][5] == found["label_kmeans"][5] == -1
     assert np.isnan(found["embedding"][5]).all()
     assert (np.delete(found["label"], 5) >= 0).all()
-    assert sum(metrics(job)[-1]["frequencies"]) == pytest.approx(N - HELD_OUT - 1)
+    assert sum(read_metrics(job)[-1]["frequencies"]) == pytest.approx(N - HELD_OUT - 1)
 
 
 def test_too_many_clusters_for_the_windows_is_a_sentence(job: ClusterJob) -> None:
