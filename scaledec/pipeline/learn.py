@@ -234,7 +234,8 @@ def _facts(place: Location) -> Mapping[str, Any] | None:
 def _told(facts: Mapping[str, Any]) -> str:
     counts = facts["counts"]
     sizes = ", ".join(map(str, counts))
-    return f"{len(counts)} clusters of {sizes} windows after {facts['steps']} steps (stop: {facts['stop']})"
+    end = f"{facts['epochs']} epochs (stop: {facts['stop_reason']})"
+    return f"{len(counts)} clusters of {sizes} training windows, {end}"
 
 
 def _epochs_begun(places: Places, run: str) -> int:
