@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from scaledec.config import parse_config, pretrain_fingerprint, run_fingerprint
 from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingError
 from scaledec.location import Location
 from scaledec.numerics.metrics import adjusted_rand_index
@@ -256,6 +257,18 @@ def test_models_and_checkpoints_of_other_settings_are_refused(job: ClusterJob) -
     job.run.child("model.json").path.unlink()
     with pytest.raises(StoreConflictError, match="checkpoints of other settings"):
         cluster_loop(session, replace(job, fingerprint="other"))
+
+
+def test_a_job_takes_every_setting_of_the_configuration(tmp_path: Path) -> None:
+    settings = {"method": "dec", "n_clusters": 5, "restarts": 7, "alpha": 2.0, "seed": 3, "tolerance": 0.1}
+    overrides = [f"cluster.{name}={value}" for name, value in settings.items()]
+    config = parse_config(f"{{root: {tmp_path}, archive: {{url: {tmp_path}}}}}", overrides)
+    run = Location(str(tmp_path)).child("runs", "a")
+    job = ClusterJob.from_config(config, run, run.child("training.zarr"))
+    for name in type(config.cluster).model_fields:
+        assert getattr(job, name) == getattr(config.cluster, name)
+    assert job.fingerprint == run_fingerprint(config)
+    assert job.pretrain_fingerprint == pretrain_fingerprint(config)
 
 
 def test_a_job_travels_to_workers(job: ClusterJob) -> None:
