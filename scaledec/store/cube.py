@@ -212,13 +212,33 @@ class CubeStore:
             If a shard is damaged or cannot be read.
         """
         power = self._read(self._power, channel_index, time_index, first, stop)
-        return power, self.read_coverage(channel_index, time_index, first=first, stop=stop)
+        coverage = self.read_coverage(channel_index, time_index, first=first, stop=stop)
+        if first == 0 and len(coverage) >= self.grid.n_frames:
+            self._check_both_stored(channel_index, time_index, power, coverage)
+        return power, coverage
 
     def read_coverage(
         self, channel_index: int, time_index: int, *, first: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.uint8]:
         """The coverage of frames ``[first, stop)`` alone, as :meth:`read_frames` gives it."""
         return self._read(self._coverage, channel_index, time_index, first, stop)
+
+    def _check_both_stored(
+        self, channel_index: int, time_index: int, power: npt.NDArray[Any], coverage: npt.NDArray[np.uint8]
+    ) -> None:
+        # A power cut may leave a shard empty, and Zarr takes an empty or absent shard for fill values.
+        n_frames = self.grid.n_frames
+        covered, there = coverage[:n_frames] > 0, ~np.isnan(power[:n_frames, 0])
+        if covered.any() != there.any() and not (covered & there).any():
+            lost = "power" if covered.any() else "coverage"
+            raise StoreError(
+                f"{self._place(channel_index, time_index)} is damaged: its {lost} is not stored; "
+                "`scaledec verify` lists all that is"
+            )
+
+    def _place(self, channel_index: int, time_index: int) -> str:
+        start = format_time(self.segment_start_ns(time_index))
+        return f"segment {start} of {self.channels[channel_index]} in {self.location}"
 
     def _read(
         self, array: zarr.Array[Any], channel_index: int, time_index: int, first: int, stop: int | None
@@ -237,11 +257,11 @@ class CubeStore:
     ) -> npt.NDArray[Any]:
         if time_index >= self.n_segments:
             return np.full((frames.stop - frames.start, *array.shape[3:]), array.fill_value, array.dtype)
-        place = f"segment {format_time(self.segment_start_ns(time_index))} of {self.channels[channel_index]}"
-        with store_errors(f"{place} in {self.location}", "read"):
+        place = self._place(channel_index, time_index)
+        with store_errors(place, "read"):
             try:
                 return np.asarray(array[channel_index, time_index, frames])
             except (ValueError, RuntimeError) as error:
                 raise StoreError(
-                    f"{place} in {self.location} is damaged: {error}; `scaledec verify` lists all that is"
+                    f"{place} is damaged: {error}; `scaledec verify` lists all that is"
                 ) from error

@@ -41,6 +41,7 @@ _ADVICE = {
     errno.EPERM: "make it writable for this user or choose another root",
     errno.EROFS: "the file system is mounted read-only: choose another root",
 }
+_REMOTE_CLIENTS = {"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"}
 
 
 @contextmanager
@@ -56,6 +57,11 @@ def store_errors(place: object, action: str, n_bytes: int | None = None) -> Iter
         raise StoreError(_sentence(place, action, n_bytes, error, errno.EACCES)) from error
     except OSError as error:
         raise StoreError(_sentence(place, action, n_bytes, error, error.errno)) from error
+    except Exception as error:
+        # The clients of object stores have families of their own: no credentials, no connection, ...
+        if type(error).__module__.partition(".")[0] not in _REMOTE_CLIENTS:
+            raise
+        raise StoreError(f"cannot {action} {place}: {type(error).__name__}: {error}") from error
 
 
 def _sentence(place: object, action: str, n_bytes: int | None, error: OSError, code: int | None) -> str:
