@@ -205,7 +205,7 @@ def _find(store: LabelStore, dataset: xr.Dataset, wanted: _Wanted, block: _Block
             distance = selected["distance"].to_numpy()
         except (ValueError, RuntimeError) as error:
             raise StoreError(
-                f"labels of {channel} in {store.location} are damaged: {error}; `scaledec verify` lists what is"
+                f"labels of {channel} in {store.location} are damaged: {error}; `verify` lists all that is"
             ) from error
     return pd.DataFrame(
         {

@@ -125,12 +125,9 @@ class _LabelActor:
     """Labels one row after another with a model that is loaded once."""
 
     def __init__(self, context: LabelContext) -> None:
-        import torch
-
-        device = torch.device("cuda") if ray.get_gpu_ids() else None
         self._labeller: Labeller | ScaledecError
         try:
-            self._labeller = Labeller(context, threads=1, device=device)
+            self._labeller = Labeller(context, threads=1, gpu=bool(ray.get_gpu_ids()))
         except ScaledecError as error:
             # Ray reports a failed start as text alone; raised from a task, the error arrives whole.
             self._labeller = error
@@ -276,7 +273,7 @@ def _results_as_they_come(
 def _quiet_ray_data() -> Iterator[None]:
     """Keep Ray Data's bars and messages off the terminal (its log file has them) and our errors whole."""
     context = ray.data.DataContext.get_current()
-    wanted = {"enable_progress_bars": False, "raise_original_map_exception": True}
+    wanted: dict[str, Any] = {"enable_progress_bars": False, "raise_original_map_exception": True}
     before = {name: getattr(context, name, None) for name in wanted}
     handlers = [h for h in logging.getLogger("ray.data").handlers if isinstance(h, logging.StreamHandler)]
     levels = [handler.level for handler in handlers]

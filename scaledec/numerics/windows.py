@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["cut_windows", "finite_windows", "usable_windows", "window_coverage"]
+__all__ = [
+    "cut_windows",
+    "finite_frames",
+    "finite_windows",
+    "gather_windows",
+    "usable_windows",
+    "window_coverage",
+]
 
 _FLOAT16_INFINITY_SHIFTED = 0x7C00 << 1
 
@@ -73,12 +80,57 @@ def window_coverage(
     return _window_sums(coverage, length, stride, n_windows) / (100 * length)
 
 
+def gather_windows(
+    frames: npt.NDArray[Any],
+    following: npt.NDArray[Any],
+    chosen: npt.NDArray[np.int64],
+    *,
+    length: int,
+    stride: int,
+) -> npt.NDArray[Any]:
+    """Chosen windows of ``frames`` continued by ``following``, copied; the long array never is.
+
+    Parameters
+    ----------
+    frames
+        Frames of a segment, shape (frame, ...).
+    following
+        First frames of the next one, shape (following frame, ...).
+    chosen
+        Numbers of the windows, ascending, shape (chosen,).
+
+    Returns
+    -------
+    ndarray
+        Shape (chosen, length, ...).
+    """
+    n_inside = max(0, (frames.shape[0] - length) // stride + 1)
+    split = int(np.searchsorted(chosen, n_inside))
+    inside = cut_windows(frames, length=length, stride=stride, n_windows=n_inside)[chosen[:split]]
+    if split == len(chosen):
+        return inside
+    tail = np.concatenate([frames[n_inside * stride :], following])
+    n_across = int(chosen[-1]) + 1 - n_inside
+    across = cut_windows(tail, length=length, stride=stride, n_windows=n_across)
+    return np.concatenate([inside, across[chosen[split:] - n_inside]])
+
+
+def finite_frames(frames: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether every value of a frame is finite, shape (frame,)."""
+    rest = tuple(range(1, frames.ndim))
+    if frames.dtype == np.float16 and frames.size:
+        # Without its sign bit, a float16 orders like an unsigned integer with infinity and NaN on top;
+        # comparing integers is five times as fast as np.isfinite on float16.
+        shifted = np.left_shift(frames.view(np.uint16), 1)
+        return np.asarray(shifted.max(axis=rest) < _FLOAT16_INFINITY_SHIFTED)
+    return np.asarray(np.isfinite(frames).all(axis=rest))
+
+
 def finite_windows(
-    frames: npt.NDArray[Any], *, length: int, stride: int, n_windows: int
+    finite: npt.NDArray[np.bool_], *, length: int, stride: int, n_windows: int
 ) -> npt.NDArray[np.bool_]:
-    """Whether every value of a window is finite, shape (window,); each frame is looked at once."""
-    broken = ~_finite_frames(frames)
-    return np.asarray(_window_sums(broken, length, stride, n_windows) == 0)
+    """Whether all frames of a window are :func:`finite_frames`, shape (window,)."""
+    return np.asarray(_window_sums(~finite, length, stride, n_windows) == 0)
 
 
 def usable_windows(
@@ -92,16 +144,6 @@ def usable_windows(
     share = window_coverage(coverage, length=length, stride=stride, n_windows=n_windows)
     silent = _window_sums(coverage == 0, length, stride, n_windows)
     return np.asarray((share >= min_coverage) & (silent == 0))
-
-
-def _finite_frames(frames: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    rest = tuple(range(1, frames.ndim))
-    if frames.dtype == np.float16:
-        # Without its sign bit, a float16 orders like an unsigned integer with infinity and NaN on top;
-        # comparing integers is five times as fast as np.isfinite on float16.
-        shifted = np.left_shift(frames.view(np.uint16), 1)
-        return np.asarray(shifted.max(axis=rest) < _FLOAT16_INFINITY_SHIFTED)
-    return np.asarray(np.isfinite(frames).all(axis=rest))
 
 
 def _frames_needed(length: int, stride: int, n_windows: int) -> int:

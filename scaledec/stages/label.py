@@ -13,7 +13,7 @@ import torch
 from scaledec.errors import StoreError
 from scaledec.grid import WindowGrid
 from scaledec.location import Location
-from scaledec.numerics.windows import cut_windows, finite_windows, usable_windows
+from scaledec.numerics.windows import finite_frames, finite_windows, gather_windows, usable_windows
 from scaledec.stages.readahead import read_ahead
 from scaledec.store.cube import CubeStore
 from scaledec.store.labels import LabelBlock, LabelStore
@@ -39,15 +39,25 @@ class LabelContext:
     """Whether embeddings are stored."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """What a segment's windows are cut from; kept apart because joining them would copy a day."""
+
+    power: npt.NDArray[Any]
+    """Shape (frame, frequency)."""
+    head: npt.NDArray[Any]
+    """The next segment's first frames, shape (head frame, frequency)."""
+    coverage: npt.NDArray[np.uint8]
+    """Of both, shape (frame + head frame,)."""
+
+
 class Labeller:
     """Labels tasks one after another with a model that is loaded once.
 
     Memory holds two segments (one is read ahead), a batch of windows and the labels of a shard.
     """
 
-    def __init__(
-        self, context: LabelContext, *, threads: int | None = None, device: torch.device | None = None
-    ) -> None:
+    def __init__(self, context: LabelContext, *, threads: int | None = None, gpu: bool = False) -> None:
         """Open the cube and load the model.
 
         Parameters
@@ -56,14 +66,14 @@ class Labeller:
             The cube, the model and how windows are cut.
         threads
             Threads of torch in this whole process; ``None`` leaves them as they are.
-        device
-            Where the network works; the CPU by default.
+        gpu
+            Whether the network works on this process's first GPU.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         self.context = context
         self._cube = CubeStore.open(context.cube)
-        self._model = SavedModel.load(context.model, device=device)
+        self._model = SavedModel.load(context.model, device=torch.device("cuda" if gpu else "cpu"))
 
     def label(self, task: LabelTask) -> LabelBlock:
         """Label every window that starts in the task's segments.
@@ -79,11 +89,11 @@ class Labeller:
         times = range(task.first_time_index, task.stop_time_index)
         block = self._unlabelled(task)
         segments = read_ahead(lambda time_index: self._read(task.channel_index, time_index), times)
-        for row, (power, coverage) in enumerate(segments):
-            chosen = self._usable(power, coverage)
+        for row, segment in enumerate(segments):
+            chosen = self._usable(segment)
             if not len(chosen):
                 continue
-            z_ND = self._embed(power, chosen)
+            z_ND = self._embed(segment, chosen)
             found = self._model.assign(z_ND)
             block.label[row, chosen] = found.label
             block.confidence[row, chosen] = found.confidence
@@ -108,28 +118,36 @@ class Labeller:
         labels = LabelStore.open(self.context.labels, "r+")
         return write_block(labels, task, block, label_s=time.perf_counter() - started)
 
-    def _read(self, channel_index: int, time_index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-        windows = self.context.windows
-        return self._cube.read_frames(channel_index, time_index, stop=windows.n_frames + windows.head_frames)
+    def _read(self, channel_index: int, time_index: int) -> _Segment:
+        n_frames, n_head = self.context.windows.n_frames, self.context.windows.head_frames
+        power, coverage = self._cube.read_frames(channel_index, time_index)
+        if not n_head:
+            return _Segment(power, power[:0], coverage)
+        head, head_coverage = self._cube.read_frames(
+            channel_index, time_index, first=n_frames, stop=n_frames + n_head
+        )
+        return _Segment(power, head, np.concatenate([coverage, head_coverage]))
 
-    def _usable(self, power: npt.NDArray[Any], coverage: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """Numbers of the windows that can be labelled."""
-        usable = usable_windows(coverage, min_coverage=self.context.windows.min_coverage, **self._cut)
+    def _usable(self, segment: _Segment) -> npt.NDArray[np.int64]:
+        """Numbers of the windows that can be labelled, ascending."""
+        windows = self.context.windows
+        cut = {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
+        usable = usable_windows(segment.coverage, min_coverage=windows.min_coverage, **cut)
         if usable.any():
-            usable &= finite_windows(power, **self._cut)
+            finite = np.concatenate([finite_frames(segment.power), finite_frames(segment.head)])
+            usable &= finite_windows(finite, **cut)
         return np.flatnonzero(usable)
 
-    def _embed(self, power: npt.NDArray[Any], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def _embed(self, segment: _Segment, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Embedding of the chosen windows, shape (chosen, latent)."""
-        windows = cut_windows(power, **self._cut)
-        step = self.context.batch
-        parts = [self._model.embed(windows[chosen[i : i + step]]) for i in range(0, len(chosen), step)]
+        step, cut = self.context.batch, self.context.windows
+        parts = []
+        for i in range(0, len(chosen), step):
+            windows = gather_windows(
+                segment.power, segment.head, chosen[i : i + step], length=cut.length, stride=cut.stride
+            )
+            parts.append(self._model.embed(windows))
         return np.concatenate(parts)
-
-    @property
-    def _cut(self) -> dict[str, int]:
-        windows = self.context.windows
-        return {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
 
     def _unlabelled(self, task: LabelTask) -> LabelBlock:
         shape = task.stop_time_index - task.first_time_index, self.context.windows.n_windows

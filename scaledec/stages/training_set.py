@@ -21,7 +21,7 @@ from scaledec.config import Config, cube_fingerprint, hash_json
 from scaledec.errors import TrainingError
 from scaledec.grid import WindowGrid
 from scaledec.location import Location
-from scaledec.numerics.windows import cut_windows, finite_windows, usable_windows
+from scaledec.numerics.windows import cut_windows, finite_frames, finite_windows, usable_windows
 from scaledec.stages.readahead import read_ahead
 from scaledec.stages.sampling import Group, share_equally, split_groups, windows_within_segment
 from scaledec.store.cube import CubeStore
@@ -314,7 +314,7 @@ def _read_whole(
         draw.channel_index, draw.time_index, stop=windows.n_frames + windows.head_frames
     )
     cut = {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
-    finite = finite_windows(power, **cut)
+    finite = finite_windows(finite_frames(power), **cut)
     chosen = draw.candidates[finite[draw.candidates]][: draw.wanted]
     return chosen, cut_windows(power, **cut)[chosen]
 

@@ -19,7 +19,7 @@ from scaledec.stages.label_plan import LabelPlan, plan_labels, task_key
 from scaledec.store.cube import CubeStore, CubeTemplate
 from scaledec.store.labels import LabelStore, LabelTemplate
 from scaledec.training.saved_model import SavedModel
-from scaledec.vocabulary import ChannelId, TaskResult, parse_time
+from scaledec.vocabulary import ChannelId, LabelTask, TaskResult, parse_time
 
 START_NS = parse_time("2020-01-01")
 N_FRAMES = 600
@@ -145,6 +145,32 @@ def plan_for(config: Config, cube: CubeStore, checksum: str, run: str = "run") -
     """The plan of what is left, from what the cube holds and the run's ledger."""
     done = Ledger(Places.at(config.root).label_ledger(run)).read()
     return plan_labels(config, cube, cube_results(cube), done, model_checksum=checksum)
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallRun:
+    """A cube with a model, and what is left to label."""
+
+    config: Config
+    cube: CubeStore
+    context: LabelContext
+    tasks: tuple[LabelTask, ...]
+
+
+def small_run(root: Path, n_channels: int, n_segments: int) -> SmallRun:
+    """A full cube with a model; what already lies at ``root`` is found again, and its ledger counts."""
+    config = small_config(root)
+    place = Places.at(config.root).cube
+    channels = channels_of(n_channels)
+    cube = CubeStore.open(place) if place.exists() else make_cube(config, channels, n_segments)
+    checksum = save_model(config)
+    return SmallRun(config, cube, make_labels(config, cube), plan_for(config, cube, checksum).tasks)
+
+
+def label_bytes(context: LabelContext) -> dict[str, bytes]:
+    """Every file of a label store but the root's metadata, which holds the time of creation."""
+    files = file_bytes(context.labels.path)
+    return {name: data for name, data in files.items() if name != "zarr.json"}
 
 
 def file_bytes(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaledec.grid import WindowGrid
-from scaledec.numerics.windows import cut_windows, finite_windows, usable_windows, window_coverage
+from scaledec.numerics.windows import (
+    cut_windows,
+    finite_frames,
+    finite_windows,
+    gather_windows,
+    usable_windows,
+    window_coverage,
+)
 
 grids = st.builds(
     lambda n_frames, length, stride: WindowGrid(n_frames, min(length, n_frames), stride, 1.0, 1.0),
@@ -24,6 +31,19 @@ def test_windows_hold_the_frames_that_a_plain_slice_holds(grid: WindowGrid) -> N
     for index, window in enumerate(windows):
         start = index * grid.stride
         np.testing.assert_array_equal(window, frames[start : start + grid.length])
+
+
+@given(grids, st.data())
+def test_gathered_windows_are_those_cut_from_both_segments_joined(
+    grid: WindowGrid, data: st.DataObject
+) -> None:
+    frames = np.arange((grid.n_frames + grid.head_frames) * 3).reshape(-1, 3)
+    joined = cut_windows(frames, length=grid.length, stride=grid.stride, n_windows=grid.n_windows)
+    numbers = data.draw(st.sets(st.integers(0, grid.n_windows - 1)))
+    chosen = np.array(sorted(numbers), np.int64)
+    first, following = frames[: grid.n_frames], frames[grid.n_frames :]
+    gathered = gather_windows(first, following, chosen, length=grid.length, stride=grid.stride)
+    np.testing.assert_array_equal(gathered, joined[chosen])
 
 
 @given(grids, st.integers(0, 2**32 - 1), st.floats(0, 1))
@@ -61,7 +81,7 @@ def test_one_value_that_is_not_finite_spoils_exactly_the_windows_that_hold_it(
 ) -> None:
     frames = np.full((12, 3), np.finfo("f2").min, dtype=dtype)
     frames[6, 2] = value
-    finite = finite_windows(frames, length=4, stride=2, n_windows=5)
+    finite = finite_windows(finite_frames(frames), length=4, stride=2, n_windows=5)
     np.testing.assert_array_equal(finite, [True, True, False, False, True])
 
 
