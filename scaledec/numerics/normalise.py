@@ -165,12 +165,14 @@ def _sum(x: Float32, signal: Mask | None) -> Float32:
     """Sum of each window's signal, shape (window, 1, 1)."""
     filled = x if signal is None else np.where(signal, x, np.float32(0))
     # One row a window: numpy then adds each row's cells in the same order, however many rows there are.
-    total: Float32 = filled.reshape(len(x), -1).sum(1)
+    total: Float32 = filled.reshape(len(x), x.shape[1] * x.shape[2]).sum(1)
     return total[:, None, None]
 
 
 def _mean(x: Float32, signal: Mask | None) -> Float32:
-    n_cells = x[0].size if signal is None else signal.sum(_CELLS, dtype=np.float32)[:, None, None]
+    n_cells = (
+        x.shape[1] * x.shape[2] if signal is None else signal.sum(_CELLS, dtype=np.float32)[:, None, None]
+    )
     mean: Float32 = _sum(x, signal) / n_cells
     return mean
 
