@@ -222,7 +222,7 @@ class _Workspace:
         return found
 
     def margins(self, native_rate_hz: float) -> tuple[int, int]:
-        return native_margins(self.preprocessor(native_rate_hz), self.context.grid, native_rate_hz)
+        return native_margins(self.preprocessor(native_rate_hz), self.context.grid)
 
     def preprocessed(self, read: SegmentRead) -> tuple[npt.NDArray[np.float32], tuple[tuple[int, int], ...]]:
         """Samples of the segment and of its last frames at the cube's rate, and their runs."""

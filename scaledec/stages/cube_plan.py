@@ -13,7 +13,6 @@ from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import (
-    NANOSECONDS_PER_SECOND,
     ArchiveObject,
     ChannelId,
     CubeTask,
@@ -77,11 +76,11 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
     """
     grid = config.spectrogram_grid
     fingerprint = cube_fingerprint(config)
-    reach_ns = _reach_ns(config)
+    _check_filters(config)
     channels, start_ns, n_segments = _axes(config, listing, grid)
     tasks: list[CubeTask] = []
     n_done = 0
-    for task in _all_tasks(listing, channels, start_ns, n_segments, grid.segment_ns, reach_ns, fingerprint):
+    for task in _all_tasks(listing, channels, start_ns, n_segments, grid.segment_ns, fingerprint):
         if _is_up_to_date(task, done.get(task.key)):
             n_done += 1
         else:
@@ -126,7 +125,6 @@ def _all_tasks(
     start_ns: int,
     n_segments: int,
     segment_ns: int,
-    reach_ns: int,
     fingerprint: str,
 ) -> Iterator[CubeTask]:
     listed = set(listing.channels)
@@ -138,7 +136,7 @@ def _all_tasks(
             continue
         for time_index in range(first_listed, stop_listed):
             begin = start_ns + time_index * segment_ns
-            objects = listing.objects_for(channel, begin - reach_ns, begin + segment_ns + reach_ns)
+            objects = listing.objects_for(channel, begin, begin + segment_ns)
             if objects:
                 yield CubeTask(
                     key=f"{channel}/{names[time_index]}",
@@ -159,24 +157,12 @@ def _is_up_to_date(task: CubeTask, result: TaskResult | None) -> bool:
     return result is not None and result.status != "failed" and result.fingerprint == task.fingerprint
 
 
-def _reach_ns(config: Config) -> int:
-    """How far outside a segment samples are used, at most: the filter's reach and the last frames' tail."""
-    settings, grid = config.spectrogram, config.spectrogram_grid
-    rate = settings.sampling_rate_hz
+def _check_filters(config: Config) -> None:
+    """Refuse now what every task would refuse, whatever its channel's rate."""
     try:
-        # A filter reaches equally far in seconds at any native rate; decimation is asked for to count it.
-        preprocessor = make_preprocessor(settings, 2 * rate)
-        make_preprocessor(settings, rate)
+        make_preprocessor(config.spectrogram, config.spectrogram.sampling_rate_hz)
     except ValueError as error:
         raise ConfigError(f"spectrogram.bandpass_hz: {error}") from error
-    reach_s = preprocessor.margin_samples / (2 * rate) + grid.tail_samples / rate
-    if reach_s * NANOSECONDS_PER_SECOND > grid.segment_ns:
-        raise ConfigError(
-            f"spectrogram.bandpass_hz is {list(settings.bandpass_hz or ())}: its filter reaches "
-            f"{reach_s:.0f} s beyond a segment of {settings.segment_s:g} s; raise the low corner (the reach "
-            "in seconds is about five divided by it) or use longer segments"
-        )
-    return round(reach_s * NANOSECONDS_PER_SECOND)
 
 
 def _memory(tasks: list[CubeTask], grid: SpectrogramGrid, segment_bytes: int) -> int:

@@ -43,9 +43,7 @@ def make_preprocessor(settings: SpectrogramConfig, native_rate_hz: float) -> Pre
     )
 
 
-def native_margins(
-    preprocessor: Preprocessor, grid: SpectrogramGrid, native_rate_hz: float
-) -> tuple[int, int]:
+def native_margins(preprocessor: Preprocessor, grid: SpectrogramGrid) -> tuple[int, int]:
     """Native samples to read before a segment's start and after its end.
 
     Before: what the filter reaches. After: that, and the samples of the next segment that the last

@@ -24,6 +24,8 @@ _PASS_SHARE = 0.9
 # A band's corner passes unharmed; the stop band begins at half (low) or 1.25 times (high) of it.
 _LOW_TRANSITION = 0.5
 _HIGH_TRANSITION = 0.25
+# What must be read around a segment, and what every gap costs on both its sides.
+_LONGEST_REACH_S = 3600.0
 # Samples of one block: long enough to waste little on the overlap, short enough to stay in cache.
 _BLOCK = 16_384
 _BATCH_SAMPLES = 131_072
@@ -51,7 +53,8 @@ def design_kernel(
     Raises
     ------
     ValueError
-        If the band is empty or lies above what the rate can carry.
+        If the band is empty, lies above what the rate can carry, or begins so low that the kernel
+        would reach more than an hour.
     """
     nyquist = rate_hz / 2
     limit = nyquist if keep_below_hz is None else keep_below_hz
@@ -73,6 +76,11 @@ def design_kernel(
     if not edges:
         return np.ones(1)
     length, beta = kaiserord(_ATTENUATION_DB, min(widths) / nyquist)
+    if length / rate_hz > 2 * _LONGEST_REACH_S:
+        raise ValueError(
+            f"a band-pass from {low:g} Hz reaches {length / rate_hz / 2:.0f} s to each side; expected at most"
+            f" {_LONGEST_REACH_S:g} s: raise the low corner (the reach in seconds is five over it) or set 0"
+        )
     # pass_zero: whether the first of the alternating bands, the one that holds 0 Hz, passes.
     kernel = firwin(length | 1, edges, window=("kaiser", beta), pass_zero=not low > 0, fs=rate_hz)
     return np.asarray(kernel, dtype=np.float64)
