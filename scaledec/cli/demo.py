@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaledec.cli.options import verb
+from scaledec.cli.options import print_outcomes, verb
 
 __all__ = ["COMMANDS"]
 
@@ -28,9 +28,27 @@ def demo(folder: Path, seed: int, archive_only: bool, config_path: str | None) -
     Ends with a table of how well the labels recover the planted families, two pictures and the
     commands to go on.
     """
-    from scaledec.pipeline.demo import run_demo
+    from scaledec.pipeline.demo import demo_exit_code, draw_demo, run_demo, score_demo, write_demo_archive
 
-    return run_demo(folder, seed=seed, archive_only=archive_only, config_path=config_path)
+    archive = write_demo_archive(folder, seed=seed)
+    if archive_only:
+        click.echo(f"{archive.sds}\ttruth in {archive.location.child('truth.csv')}")
+        return 0
+    outcomes, config = run_demo(folder, config_path=config_path)
+    print_outcomes(outcomes)
+    click.echo(score_demo(config, archive))
+    pictures = draw_demo(folder, config, archive)
+    click.echo("\nPictures: " + ", ".join(map(str, pictures)))
+    click.echo(_NEXT.format(config=folder / "demo.yaml"))
+    return demo_exit_code(outcomes, archive)
+
+
+_NEXT = """
+Go on with:
+  scaledec query {config} --label 1 --min-confidence 0.8 --limit 10
+  scaledec status {config} --failures
+  scaledec verify {config}
+  scaledec run {config} --set cluster.n_clusters=10     # another run beside this one"""
 
 
 COMMANDS = (demo,)

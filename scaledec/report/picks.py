@@ -58,9 +58,7 @@ def holds_pick(windows: pd.DataFrame, picks: pd.DataFrame) -> npt.NDArray[np.boo
     return holds
 
 
-def pick_separation(
-    windows: pd.DataFrame, picks: pd.DataFrame, held_out: Collection[str]
-) -> PickSeparation:
+def pick_separation(windows: pd.DataFrame, picks: pd.DataFrame, held_out: Collection[str]) -> PickSeparation:
     """Pick share of each cluster, and how well the shares of some stations sort the windows of others.
 
     Parameters
@@ -83,7 +81,9 @@ def pick_separation(
     station = np.array([ChannelId.parse(name).station_key for name in windows["channel"]])
     scored = np.isin(station, list(held_out))
     if not scored.any() or scored.all():
-        raise ValueError(f"held out {sorted(held_out)} of stations {sorted(set(station))}: no windows on one side")
+        raise ValueError(
+            f"held out {sorted(held_out)} of stations {sorted(set(station))}: no windows on one side"
+        )
     clusters = np.unique(label)
     learned = {k: _share(holds[~scored & (label == k)]) for k in clusters}
     scores = np.array([learned[k] for k in label[scored]])
