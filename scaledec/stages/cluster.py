@@ -19,6 +19,7 @@ from scaledec.config import Config, pretrain_fingerprint, run_fingerprint
 from scaledec.errors import StoreConflictError, StoreNotFoundError
 from scaledec.location import Location
 from scaledec.numerics.dec.loss import loss_weights
+from scaledec.numerics.dec.sphere import sphere_network
 from scaledec.numerics.metrics import effective_clusters
 from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining, Record, SavedState
 from scaledec.stages.cluster_results import (
@@ -63,16 +64,18 @@ class ClusterJob:
     """Where DEC's centroids start."""
     restarts: int = 20
     """Random starts of k-means and of the mixture."""
-    gamma: float = 0.1
+    gamma: float = 1.0
     """Weight of the clustering loss beside the reconstruction (idec)."""
     alpha: float = 1.0
     """Degrees of freedom of Student's t in the soft assignment."""
     loss: Literal["scaled", "raw"] = "scaled"
+    """``scaled``: losses and embedding in their own units (see numerics/dec/loss.py and sphere.py);
+    ``raw``: as published."""
     epochs: int = 100
     """At most this many passes over the training windows."""
     batch: int = 256
     """Windows of one step over all ranks."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
     """Of Adam."""
     updates_per_epoch: int = 2
     """Refreshes of the target distribution in one pass."""
@@ -208,11 +211,15 @@ def _train(
         seed=job.seed,
         table_bytes=job.table_bytes,
     )
-    network = copy.deepcopy(pretrained.network)
+    network, centroids = copy.deepcopy(pretrained.network), start.centroids
+    if _is_sphered(job, pretrained):
+        matrix = starts.sphering(session)
+        sphere_network(network, matrix)
+        centroids = centroids @ matrix.T
     dec = DecTraining(
         session,
         network,
-        torch.from_numpy(start.centroids),
+        torch.from_numpy(centroids),
         training,
         settings,
         carried=(starts.tensors, {"fingerprint": job.fingerprint}),
@@ -230,6 +237,11 @@ def _train(
         job.alpha,
     )
     return model, outcome.history
+
+
+def _is_sphered(job: ClusterJob, pretrained: SavedModel) -> bool:
+    """Whether DEC works in units in which the mixture's clusters are round; published recipes do not."""
+    return job.loss == "scaled" and isinstance(pretrained.network.rectify, torch.nn.Identity)
 
 
 def _pretrained_model(session: TrainingSession, job: ClusterJob) -> SavedModel:
@@ -306,6 +318,7 @@ def _facts(job: ClusterJob, outcome: ClusterOutcome, starts: Starts, pretrained:
         "steps": outcome.steps,
         "counts": list(outcome.counts),
         "init": job.init,
+        "sphered": job.method in ("dec", "idec") and _is_sphered(job, pretrained),
         "restarts": job.restarts,
         "seed": job.seed,
         "pretrained": {"checksum": pretrained.checksum, **pretrained.facts},

@@ -24,6 +24,7 @@ from scaledec.numerics.dec.initialise import (
     fit_kmeans,
     restart_seeds,
 )
+from scaledec.numerics.dec.sphere import sphering_matrix
 from scaledec.stages.cluster_target import sum_over_ranks
 from scaledec.training.session import TrainingSession
 
@@ -60,6 +61,12 @@ class Starts:
             GaussianFit.unpack(tensors["starts.gaussian"].numpy(), n_clusters, latent),
             tuple(tensors["starts.dead"].tolist()),
         )
+
+    def sphering(self, session: TrainingSession) -> npt.NDArray[np.float64]:
+        """The matrix (latent, latent) that makes the mixture's clusters round, of rank 0."""
+        matrix = torch.from_numpy(sphering_matrix(self.gaussian.weights, self.gaussian.covariances))
+        shared: npt.NDArray[np.float64] = sum_over_ranks(session, matrix * (session.rank == 0)).numpy()
+        return shared
 
     def facts(self) -> dict[str, Any]:
         """As JSON values, to be kept beside a model."""

@@ -116,7 +116,7 @@ def test_metrics_tell_the_story_of_every_refresh(job: ClusterJob) -> None:
     assert first["label_change"] is None
     for record in rest:
         assert record["loss"] == pytest.approx(
-            record["reconstruction"] / variance(job) + 0.1 * record["kl"] / np.log(4)
+            record["reconstruction"] / variance(job) + record["kl"] / np.log(4)
         )
         assert 0 <= record["label_change"] <= 1
         assert sum(record["counts"]) == N - HELD_OUT
@@ -127,6 +127,21 @@ def test_metrics_tell_the_story_of_every_refresh(job: ClusterJob) -> None:
 def variance(job: ClusterJob) -> float:
     normaliser = SavedModel.load(job.run).normaliser
     return float(normaliser.apply(ridges(N)[0][: N - HELD_OUT]).astype(np.float64).var())
+
+
+@pytest.mark.parametrize(("loss", "sphered"), [("scaled", True), ("raw", False)])
+def test_dec_starts_in_units_in_which_clusters_are_round_unless_the_published_recipe_is_asked_for(
+    job: ClusterJob, loss: Literal["scaled", "raw"], sphered: bool
+) -> None:
+    cluster_loop(LocalSession(None), replace(job, loss=loss, learning_rate=1e-9, epochs=1))
+    before, after = SavedModel.load(job.run.child("pretrained")), SavedModel.load(job.run)
+    windows = ridges(N)[0]
+    z, z_after = before.embed(windows), after.embed(windows)
+    labels = assignments(job)["label_gmm"]
+    within = sum(np.cov(z_after[labels == k].T) * np.mean(labels == k) for k in range(4))
+    assert after.facts["sphered"] is sphered
+    assert np.allclose(within, np.eye(4), atol=0.2) is sphered
+    assert np.allclose(z, z_after, atol=1e-4) is not sphered
 
 
 def test_the_model_keeps_both_baselines_and_how_it_came_about(job: ClusterJob) -> None:
