@@ -86,10 +86,10 @@ def submit(config_path: str, overrides: Sequence[str], address: str, no_wait: bo
     The cluster's nodes read the archive and write root themselves: both must be URLs or paths that
     every node sees. Ray's token is taken from RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
     """
-    from scaledec.config import dump_config
+    from scaledec.config import dump_config, with_absolute_paths
     from scaledec.engines.jobs import submit as submit_job
 
-    config = load(config_path, overrides)
+    config = with_absolute_paths(load(config_path, overrides))
     return submit_job(dump_config(config), address=address, wait=not no_wait)
 
 

@@ -7,7 +7,7 @@ from scaledec.config.fingerprint import (
     run_fingerprint,
     run_name,
 )
-from scaledec.config.load import dump_config, load_config, parse_config
+from scaledec.config.load import dump_config, load_config, parse_config, with_absolute_paths
 from scaledec.config.models import (
     ArchiveConfig,
     ClusterConfig,
@@ -40,4 +40,5 @@ __all__ = [
     "pretrain_fingerprint",
     "run_fingerprint",
     "run_name",
+    "with_absolute_paths",
 ]

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from scaledec.config.models import Config
 from scaledec.errors import ConfigError
+from scaledec.location import Location
 
-__all__ = ["dump_config", "load_config", "parse_config"]
+__all__ = ["dump_config", "load_config", "parse_config", "with_absolute_paths"]
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
@@ -63,6 +64,20 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "con
 def dump_config(config: Config) -> str:
     """The whole configuration, defaults included, as YAML that loads back equal."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The same configuration with relative local paths taken from this process's folder now.
+
+    A job on a cluster has another current folder; a URL means the same everywhere.
+    """
+    archive = config.archive.model_copy(update={"url": _absolute(config.archive.url)})
+    return config.model_copy(update={"root": _absolute(config.root), "archive": archive})
+
+
+def _absolute(url: str) -> str:
+    place = Location(url)
+    return str(place.path.absolute()) if place.is_local else url
 
 
 def _assign(data: dict[str, Any], override: str) -> None:

@@ -17,6 +17,7 @@ from scaledec.config import (
     pretrain_fingerprint,
     run_fingerprint,
     run_name,
+    with_absolute_paths,
 )
 from scaledec.config.template import config_template
 from scaledec.errors import ConfigError
@@ -133,3 +134,9 @@ def test_the_published_preprocessing_gives_the_published_shape() -> None:
         "windows.length_s=4",
     )
     assert (published.window_grid.length, published.spectrogram_grid.n_frequencies) == (100, 87)
+
+
+def test_a_relative_path_is_made_absolute_and_a_url_is_left() -> None:
+    given = with_absolute_paths(config("archive.url=s3://bucket/sds"))
+    assert given.root == str(Path("out").absolute())
+    assert given.archive.url == "s3://bucket/sds"
