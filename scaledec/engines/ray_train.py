@@ -39,8 +39,8 @@ _MAX_FAILURES = 3
 _POLL_S = 0.25
 _RAY_LIST = "checkpoint_manager_snapshot.json"
 _SETTINGS: Mapping[str, str] = {
-    # Ray looks after its workers every two seconds; short trainings are over sooner.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    # Ray looks after its workers every two seconds, and a report waits for it to look.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.05",
     # A relative root must mean the same place in a worker as here.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }

@@ -138,9 +138,9 @@ class Normaliser:
 
 def _copy_in_decibels(windows: npt.NDArray[np.floating], out: Float32, scale: Scale) -> None:
     """Copy stored power to float32 dB; what lies at or below the floor comes out at or below the floor."""
-    if windows.dtype == np.float16 and windows.flags.writeable:
-        # Ten times as fast as numpy; torch does not take read-only memory.
-        torch.from_numpy(out).copy_(torch.from_numpy(windows))
+    if windows.dtype == np.float16:
+        # Ten times as fast as numpy, but torch takes neither read-only memory nor any odd layout.
+        torch.from_numpy(out).copy_(torch.from_numpy(np.require(windows, requirements=("C", "W"))))
     else:
         np.copyto(out, windows, casting="same_kind")
     if scale == "linear":
