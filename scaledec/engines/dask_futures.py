@@ -16,7 +16,14 @@ from distributed import Client, Future, KilledWorker
 
 from scaledec.errors import EngineError
 
-__all__ = ["SCHEDULER_SETTINGS", "WORKER_ENVIRONMENT", "checked_limit", "quiet_logs", "run_futures"]
+__all__ = [
+    "DASHBOARD",
+    "SCHEDULER_SETTINGS",
+    "WORKER_ENVIRONMENT",
+    "checked_limit",
+    "quiet_logs",
+    "run_futures",
+]
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
@@ -37,8 +44,14 @@ SCHEDULER_SETTINGS: dict[str, Any] = {
     # A death is told at once to run_futures, which counts them by itself.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.diagnostics.nvml": False,
+    # The HTTP server cannot be switched off: it listens on DASHBOARD and serves nothing.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 """Configuration of schedulers that this package starts."""
+
+DASHBOARD = "127.0.0.1:0"
+"""Any free port of the loopback interface; left out, Dask takes 8787, or warns that it is taken."""
 
 _DEATHS = 3
 _PER_THREAD = 3  # in flight: one at work, one waiting at the worker, one at the scheduler

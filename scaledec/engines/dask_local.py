@@ -16,6 +16,7 @@ from distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from scaledec.engines.dask_futures import (
+    DASHBOARD,
     SCHEDULER_SETTINGS,
     WORKER_ENVIRONMENT,
     checked_limit,
@@ -121,7 +122,7 @@ def _start(stack: ExitStack, workers: int, memory_limit: str) -> Client:
             processes=True,
             memory_limit=memory_limit,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address=DASHBOARD,
             silence_logs=logging.CRITICAL,
         )
     except (OSError, RuntimeError) as error:

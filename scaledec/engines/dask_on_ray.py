@@ -19,6 +19,7 @@ from distributed import Client, Scheduler, SpecCluster, Worker
 from distributed.security import Security
 
 from scaledec.engines.dask_futures import (
+    DASHBOARD,
     SCHEDULER_SETTINGS,
     WORKER_ENVIRONMENT,
     checked_limit,
@@ -144,7 +145,13 @@ def _listening_place(workers: int) -> tuple[str, Security]:
 
 
 def _start_scheduler(stack: ExitStack, host: str, security: Security) -> SpecCluster:
-    options = {"host": host, "port": 0, "dashboard": False, "security": security}
+    options = {
+        "host": host,
+        "port": 0,
+        "dashboard": False,
+        "dashboard_address": DASHBOARD,
+        "security": security,
+    }
     try:
         cluster = SpecCluster(
             workers={},

@@ -46,8 +46,9 @@ def append(writer: TrainingWriter, values: npt.NDArray[Any], first: int) -> None
 
 def write(location: Location, n: int = N, step: int = 650) -> TrainingStore:
     with TrainingStore.create(location, template(), n + 10) as writer:
+        values = windows(n)
         for first in range(0, n, step):
-            append(writer, windows(n)[first : first + step], first)
+            append(writer, values[first : first + step], first)
     return TrainingStore.open(location)
 
 
