@@ -83,10 +83,10 @@ class LocalEvents:
         p_s, s_minus_p_s = distance / _P_KM_S, distance / _S_KM_S - distance / _P_KM_S
         amplitude = 5_000.0 * 10.0 ** (0.85 * magnitude) / distance**1.3
         p_gain, s_gain = (0.55, 0.8) if component == "Z" else (0.25, 1.3)
-        corner_hz = 14.0 * 10.0 ** (-0.3 * (magnitude - 1.0))
+        corner_hz = 9.0 * 10.0 ** (-0.3 * (magnitude - 1.0))
 
         def envelope(time_s: FloatArray, frequency_hz: float) -> FloatArray:
-            quality = 90.0 + 15.0 * magnitude
+            quality = 110.0 + 20.0 * magnitude
             p_wave = coda_envelope(time_s, frequency_hz, quality=quality, rise_s=0.06)
             # S is poorer in high frequencies than P on the way, and its coda is the longer one.
             s_share = 1.0 / (1.0 + frequency_hz / 25.0)
@@ -113,24 +113,34 @@ class Icequakes:
     longest_s = 10.0
 
     _x_km, _y_km, _spread_km = 6.6, 5.6, 0.8
-    _per_hour_at_high_tide = 95.0
+    _creaks_per_hour = 70.0
+    # Further bursts of a creak, and the mean time between two of them.
+    _more_bursts = 4.0
+    _step_s = 3.0
     _tide_h = 12.42
     _reach_km = 9.0
 
     def sources(self, settings: SyntheticSettings, day: int) -> list[Source]:
-        """Bursts of a day; the rate swings with the semidiurnal tide."""
+        """Bursts of a day, several to a creak of the ice; their rate swings with the semidiurnal tide."""
         rng = day_rng(settings, self.name, day)
         hour = day * 24.0 + quarter_hours()
         # The cube makes high tide a few hours of activity rather than half the day.
         swing = (0.5 + 0.5 * np.cos(2.0 * np.pi * hour / self._tide_h)) ** 3
-        moments = random_hours(rng, settings, day, self._per_hour_at_high_tide * (0.02 + 0.98 * swing))
-        return [self._source(rng, day, n, int(t)) for n, t in enumerate(moments)]
+        creaks = random_hours(rng, settings, day, self._creaks_per_hour * (0.02 + 0.98 * swing))
+        moments: list[tuple[int, float, float]] = []
+        for creak_ns in creaks:
+            x, y = np.array([self._x_km, self._y_km]) + self._spread_km * rng.standard_normal(2)
+            steps_s = rng.exponential(self._step_s, size=1 + rng.poisson(self._more_bursts))
+            times = creak_ns + (np.cumsum(steps_s) * NANOSECONDS_PER_SECOND).astype(np.int64)
+            moments += [(int(t), float(x), float(y)) for t in times]
+        return [self._source(rng, day, number, *moment) for number, moment in enumerate(sorted(moments))]
 
-    def _source(self, rng: np.random.Generator, day: int, number: int, origin_ns: int) -> Source:
-        x, y = np.array([self._x_km, self._y_km]) + self._spread_km * rng.standard_normal(2)
-        size = math.exp(rng.exponential(0.6))
-        frequency = math.exp(rng.normal(math.log(13.0), 0.18))
-        values = {"x_km": x, "y_km": y, "size": size, "frequency_hz": frequency}
+    def _source(
+        self, rng: np.random.Generator, day: int, number: int, origin_ns: int, x_km: float, y_km: float
+    ) -> Source:
+        size = math.exp(rng.exponential(0.5))
+        frequency = math.exp(rng.normal(math.log(14.0), 0.15))
+        values = {"x_km": x_km, "y_km": y_km, "size": size, "frequency_hz": frequency}
         return Source(f"{self.name} {day}-{number}", origin_ns, values)
 
     def record(
@@ -143,13 +153,13 @@ class Icequakes:
             return None
         rng = record_rng(settings, source, station, component)
         p_s, rayleigh_s = distance / 3.6, distance / 1.65
-        amplitude = 420.0 * value["size"] / distance * math.exp(-distance / 6.0)
+        amplitude = 900.0 * value["size"] / distance * math.exp(-distance / 6.0)
         centre = value["frequency_hz"]
 
         def envelope(time_s: FloatArray, _frequency_hz: float) -> FloatArray:
             p_wave = np.where(time_s >= 0, np.exp(-np.clip(time_s, 0, None) / 0.15), 0.0)
             since = time_s - (rayleigh_s - p_s)
-            surface = np.where(since >= 0, np.exp(-np.clip(since, 0, None) / 0.28), 0.0)
+            surface = np.where(since >= 0, np.exp(-np.clip(since, 0, None) / 0.4), 0.0)
             return np.asarray(amplitude * (0.4 * p_wave + surface))
 
         samples = shaped_bands(
@@ -164,7 +174,8 @@ class Icequakes:
 
 
 class Glitches:
-    """Faults of the instrument: steps that decay as the sensor recovers, and trains of spikes.
+    """Faults of the instrument: steps that decay as the sensor recovers, and the crackle of a bad
+    contact, a spike or two a second.
 
     They come with changes of temperature, so mostly in the morning and the evening, each at one station
     and on one component alone.
@@ -173,7 +184,7 @@ class Glitches:
     name = "glitch"
     longest_s = 60.0
 
-    _per_hour = 4.0
+    _per_hour = 3.0
 
     def sources(self, settings: SyntheticSettings, day: int) -> list[Source]:
         """Glitches of a day at every station; each belongs to one."""
@@ -194,22 +205,22 @@ class Glitches:
     def record(
         self, settings: SyntheticSettings, source: Source, station: Station, component: str
     ) -> Arrival | None:
-        """A step or a train of spikes, at its own station and one component only."""
+        """A step or a crackle, at its own station and one component only."""
         if settings.stations[int(source.values["station"])].code != station.code:
             return None
         own = record_rng(settings, source, station, "component")
         if component != settings.components[int(own.integers(len(settings.components)))]:
             return None
         rng = record_rng(settings, source, station, component)
-        step = rng.random() < 0.6
-        amplitude = float(rng.choice((-1.0, 1.0))) * 4_000.0 * math.exp(0.8 * rng.standard_normal())
-        make = self._step if step else self._spikes
+        step = rng.random() < 0.3
+        amplitude = float(rng.choice((-1.0, 1.0))) * 8_000.0 * math.exp(0.5 * rng.standard_normal())
+        make = self._step if step else self._crackle
         samples = amplitude * make(rng, settings.sampling_rate_hz)
-        return Arrival(0.0, samples, ((0.5, 20.0),), {"kind": "step" if step else "spikes"})
+        return Arrival(0.0, samples, ((0.5, 20.0),), {"kind": "step" if step else "crackle"})
 
     def _step(self, rng: np.random.Generator, rate: float) -> FloatArray:
         # A step in mass position, seen through the sensor's high-pass: a jump and a damped return.
-        corner_s = rng.uniform(3.0, 8.0)
+        corner_s = rng.uniform(5.0, 10.0)
         step = np.ones(round(45.0 * rate))
         step[: round(0.05 * rate)] = 0.0
         returned = scipy.signal.sosfilt(
@@ -217,9 +228,11 @@ class Glitches:
         )
         return np.asarray(returned, dtype=np.float64)
 
-    def _spikes(self, rng: np.random.Generator, rate: float) -> FloatArray:
-        train = np.zeros(round(18.0 * rate))
+    def _crackle(self, rng: np.random.Generator, rate: float) -> FloatArray:
+        train = np.zeros(round(rng.uniform(15.0, 30.0) * rate))
         ring = ringing_spike(rate)
-        for at in rng.integers(0, train.size - ring.size, size=int(rng.integers(4, 14))):
+        for at in rng.integers(
+            0, train.size - ring.size, size=int(rng.uniform(1.0, 2.0) * train.size / rate)
+        ):
             train[at : at + ring.size] += rng.uniform(0.3, 1.0) * ring
         return train

@@ -51,16 +51,16 @@ class Station:
 
 
 DEFAULT_STATIONS = (
-    Station("CRAT", 1.2, 0.4, NoiseModel(floor_db=11.0, cultural_db=9.0, diurnal_db=1.0)),
-    Station("GLAC", 6.0, 5.0, NoiseModel(floor_db=9.0, cultural_db=8.0, diurnal_db=1.0, microseism_db=47.0)),
-    Station("TOWN", 9.0, -8.0, NoiseModel(floor_db=11.0, cultural_db=15.0, diurnal_db=5.0), machinery=1.0),
+    Station("CRAT", 1.2, 0.4, NoiseModel(floor_db=10.0, cultural_db=8.0, diurnal_db=1.0)),
+    Station("GLAC", 6.0, 5.0, NoiseModel(floor_db=9.8, cultural_db=8.0, diurnal_db=1.0, microseism_db=46.5)),
+    Station("TOWN", 9.0, -8.0, NoiseModel(floor_db=10.3, cultural_db=9.5, diurnal_db=4.0), machinery=1.0),
     Station(
         "HILL",
         -7.0,
         -4.0,
-        NoiseModel(floor_db=9.0, cultural_db=11.0, diurnal_db=3.0, microseism_db=45.0),
+        NoiseModel(floor_db=9.8, cultural_db=8.5, diurnal_db=3.0, microseism_db=45.5),
         machinery=0.5,
-        glitches=2.5,
+        glitches=2.0,
     ),
 )
 """Around a volcano: at its crater, on its glacier, in the town below, and on a hill with a bad sensor."""

@@ -1,0 +1,199 @@
+"""Figures of a run, from its stores: the gallery of its clusters and the timeline of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.report.figures import ClusterPicture, TimelineRow, cluster_gallery, label_timeline
+from scaledec.report.palette import cluster_colours, family_colours
+from scaledec.report.scoring import archive_truth, families_of_clusters
+from scaledec.store.cube import CubeStore
+from scaledec.store.labels import UNLABELLED, LabelStore
+from scaledec.synthetic.families import FAMILY_NAMES
+from scaledec.synthetic.truth import window_truth
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND, format_time
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Appearance", "appearance", "draw_gallery", "draw_timeline"]
+
+# Windows of one channel's segment that may stand for a cluster before others get their turn.
+_MOST_OF_A_SEGMENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """What the clusters of a run are called and how they are coloured."""
+
+    names: tuple[str, ...]
+    colours: tuple[str, ...]
+
+
+def appearance(labels: LabelStore, truth: pd.DataFrame | None = None) -> Appearance:
+    """Names and colours of clusters: their numbers, and the families they stand for where truth is known."""
+    n_clusters = len(labels.centroid)
+    if truth is None:
+        return Appearance(tuple(f"cluster {k}" for k in range(n_clusters)), cluster_colours(n_clusters))
+    found = archive_truth(labels, truth)
+    families = families_of_clusters(found.family, found.label, n_clusters)
+    names = tuple(f"{k} {family}" for k, family in enumerate(families))
+    return Appearance(names, cluster_colours(n_clusters, families, family_colours(FAMILY_NAMES)))
+
+
+def draw_gallery(
+    path: Path,
+    cube: CubeStore,
+    labels: LabelStore,
+    *,
+    looks: Appearance | None = None,
+    n_windows: int = 6,
+    title: str = "",
+) -> Path:
+    """Draw each cluster's decoded centroid and the windows of the archive nearest to it.
+
+    Parameters
+    ----------
+    path
+        PNG to write.
+    cube, labels
+        Of the same root.
+    looks
+        Names and colours; ``None``: by number.
+    n_windows
+        Windows a cluster.
+    title
+        Above the figure.
+    """
+    looks = appearance(labels) if looks is None else looks
+    nearest, counts = _nearest_windows(labels, n_windows)
+    order = np.argsort(-counts, kind="stable")
+    pictures = []
+    for k in order.tolist():
+        windows, captions = _read_windows(cube, labels, nearest[k])
+        pictures.append(
+            ClusterPicture(
+                looks.names[k],
+                looks.colours[k],
+                float(counts[k] / max(1, counts.sum())),
+                labels.prototype[k],
+                windows,
+                captions,
+            )
+        )
+    return cluster_gallery(
+        path,
+        pictures,
+        frame_s=np.arange(labels.windows.length, dtype=np.float64) * labels.windows.hop_s,
+        frequency_hz=labels.grid.frequency_hz,
+        title=title or f"Clusters of run {labels.run}",
+        power_units="dB of 1 count²/Hz",
+    )
+
+
+def draw_timeline(
+    path: Path,
+    labels: LabelStore,
+    *,
+    looks: Appearance | None = None,
+    truth: pd.DataFrame | None = None,
+    title: str = "",
+) -> Path:
+    """Draw the labels of every channel over time, and the truth beneath them where it is known.
+
+    Parameters
+    ----------
+    path
+        PNG to write.
+    labels
+        Of any run.
+    looks
+        Names and colours; ``None``: by number, or by family where truth is known.
+    truth
+        Truth table of a synthetic archive.
+    title
+        Above the figure.
+    """
+    looks = appearance(labels, truth) if looks is None else looks
+    windows, extent = labels.windows, labels.extent
+    offsets = np.rint(windows.window_s * NANOSECONDS_PER_SECOND).astype(np.int64)
+    starts = extent.start_ns + np.arange(extent.n_segments)[:, None] * labels.grid.segment_ns + offsets
+    length_ns = round(windows.length_s * NANOSECONDS_PER_SECOND)
+    rows = []
+    for index, channel in enumerate(extent.channels):
+        label = labels.read_region(index, 0, extent.n_segments).label.reshape(-1)
+        true = None if truth is None else window_truth(truth, channel, starts.reshape(-1), length_ns)
+        rows.append(TimelineRow(str(channel), label, true))
+    known = family_colours(FAMILY_NAMES)
+    return label_timeline(
+        path,
+        rows,
+        start=np.datetime64(extent.start_ns, "ns"),
+        stride_s=labels.grid.segment_ns / NANOSECONDS_PER_SECOND / windows.n_windows,
+        names=looks.names,
+        colours=looks.colours,
+        truth_names=FAMILY_NAMES,
+        truth_colours=tuple(known.values()),
+        title=title or f"Labels of run {labels.run}",
+    )
+
+
+def _nearest_windows(
+    labels: LabelStore, n_windows: int
+) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+    """For each cluster its nearest windows as rows (channel, segment, window in it), and how many it has."""
+    n_clusters = len(labels.centroid)
+    places: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(n_clusters)]
+    distances: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(n_clusters)]
+    counts = np.zeros(n_clusters, dtype=np.int64)
+    for channel in range(len(labels.extent.channels)):
+        block = labels.read_region(channel, 0, labels.extent.n_segments)
+        kept = block.label[block.label != UNLABELLED]
+        counts += np.bincount(kept, minlength=n_clusters)
+        for k in range(n_clusters):
+            segment, window = np.nonzero(block.label == k)
+            distance = block.distance[segment, window]
+            best = np.argsort(distance, kind="stable")[: 4 * n_windows]
+            places[k].append(np.stack([np.full(best.size, channel), segment[best], window[best]], axis=1))
+            distances[k].append(distance[best])
+    chosen = [
+        _spread(np.concatenate(place), np.concatenate(distance), n_windows)
+        for place, distance in zip(places, distances, strict=True)
+    ]
+    return chosen, counts
+
+
+def _spread(
+    place: npt.NDArray[np.int64], distance: npt.NDArray[np.float32], n_windows: int
+) -> npt.NDArray[np.int64]:
+    """The nearest windows, at most a few of one segment as long as there are others."""
+    ordered = place[np.argsort(distance, kind="stable")]
+    turns: dict[tuple[int, int], int] = {}
+    turn = np.empty(len(ordered), dtype=np.int64)
+    for i, (channel, segment, _) in enumerate(ordered.tolist()):
+        turns[channel, segment] = turns.get((channel, segment), -1) + 1
+        turn[i] = turns[channel, segment] // _MOST_OF_A_SEGMENT
+    return np.asarray(ordered[np.argsort(turn, kind="stable")[:n_windows]])
+
+
+def _read_windows(
+    cube: CubeStore, labels: LabelStore, places: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[Any], Sequence[str]]:
+    length, stride = labels.windows.length, labels.windows.stride
+    windows = np.full((len(places), length, labels.grid.n_frequencies), np.nan, dtype=np.float32)
+    captions = []
+    for i, (channel, segment, window) in enumerate(places.tolist()):
+        name = labels.extent.channels[channel]
+        first = window * stride
+        power, _ = cube.read_frames(cube.channel_index(name), segment, first=first, stop=first + length)
+        windows[i] = power
+        start_ns = labels.extent.start_ns + segment * labels.grid.segment_ns
+        moment = format_time(start_ns + round(first * labels.windows.hop_s) * NANOSECONDS_PER_SECOND)
+        captions.append(f"{name.station} {moment[5:16].replace('T', ' ')}")
+    return windows, captions

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from scaledec.report.palette import BACKGROUND, cluster_colours, family_colours
+from scaledec.synthetic.families import FAMILY_NAMES
+
+
+def test_every_family_has_a_colour_of_its_own_and_the_background_is_pale() -> None:
+    colours = family_colours(FAMILY_NAMES)
+    assert len(set(colours.values())) == len(FAMILY_NAMES)
+    assert colours["noise"] == BACKGROUND
+
+
+def test_a_cluster_has_the_colour_of_its_family_and_a_second_one_another() -> None:
+    known = family_colours(FAMILY_NAMES)
+    colours = cluster_colours(4, ["tremor", "noise", "tremor", "glitch"], known)
+    assert colours[0] == known["tremor"]
+    assert colours[1] == BACKGROUND
+    assert colours[3] == known["glitch"]
+    assert colours[2] not in known.values()
+
+
+def test_without_families_clusters_are_coloured_by_number() -> None:
+    assert len(set(cluster_colours(12))) == 12
+    assert cluster_colours(20)[14] == cluster_colours(20)[0]
