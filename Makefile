@@ -27,7 +27,7 @@ demo: venv
 	$(BIN)/scaledec demo demo
 
 test: venv
-	$(BIN)/python -m pytest -m "not heavy"
+	$(BIN)/python -m pytest -m "not heavy and not notebooks"
 
 test-heavy: venv
 	$(BIN)/python -m pytest -m heavy
