@@ -167,7 +167,7 @@ class ClusterConfig(Section):
     """How the first centroids are found (gmm: full covariance)."""
     restarts: Count = 20
     """Random starts of the initialisation; the best is kept."""
-    gamma: NonNegative = 0.1
+    gamma: NonNegative = 1.0
     """Weight of the clustering loss beside the reconstruction loss (idec)."""
     alpha: Positive = 1.0
     """Degrees of freedom of Student's t in the soft assignment."""
@@ -178,7 +178,7 @@ class ClusterConfig(Section):
     """At most this many passes."""
     batch: Count = 256
     """Windows of one optimiser step, over all workers together."""
-    learning_rate: Positive = 1e-4
+    learning_rate: Positive = 1e-3
     """Of Adam."""
     updates_per_epoch: Count = 2
     """Refreshes of the target distribution in one pass."""

@@ -207,9 +207,9 @@ def _with_power(places: Places) -> set[tuple[int, int]]:
 def _advance(progress: Progress, metrics: Metrics, *, shown: Sequence[str]) -> None:
     """Bring the bar to the epoch reported; a resumed run starts where it was."""
     epoch = int(str(metrics["epoch"]))
-    progress.advance(
-        max(0, epoch - progress.done), **{name: metrics[name] for name in shown if name in metrics}
-    )
+    # Before the first step there is no loss to tell.
+    told = {name: metrics[name] for name in shown if metrics.get(name) is not None}
+    progress.advance(max(0, epoch - progress.done), **told)
 
 
 def _pretrained(places: Places, run: str) -> Mapping[str, Any] | None:
