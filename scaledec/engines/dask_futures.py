@@ -8,6 +8,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -96,13 +97,13 @@ class _Window:
     def __init__(self, client: Client, function: Callable[[Any], Any], *, own_scheduler: bool) -> None:
         self._client = client
         self._function = function
-        self._deaths_allowed = _DEATHS if own_scheduler else 1
+        self._own_scheduler = own_scheduler
         self._flying: dict[str, tuple[Future, Any]] = {}
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._deaths: dict[str, int] = {}
-        # Whose worker died. They fly one at a time: the next death then tells who was to blame.
+        # Whose workers died twice. Each flies alone: the next death then tells whether it is to blame, and
+        # not one that waited at the same worker.
         self._suspects: deque[Any] = deque()
-        self._suspect: str | None = None
         self._number = itertools.count()
         self._size = 0
         self._looked = -_LOOK_S
@@ -110,18 +111,15 @@ class _Window:
 
     def run(self, tasks: Iterator[Any]) -> Iterator[Any]:
         """Yield the results of all tasks."""
-        exhausted = False
         while True:
             self._look_at_workers()
-            while not exhausted and len(self._flying) < self._size:
-                for task in itertools.islice(tasks, 1):
+            if self._suspects:
+                if not self._flying:
+                    self._submit(self._suspects.popleft())
+            else:
+                for task in itertools.islice(tasks, max(0, self._size - len(self._flying))):
                     self._submit(task)
-                    break
-                else:
-                    exhausted = True
-            if self._suspects and self._suspect is None:
-                self._suspect = self._submit(self._suspects.popleft())
-            if not self._flying:
+            if not self._flying and not self._suspects:
                 return
             yield from self._collect()
 
@@ -132,22 +130,25 @@ class _Window:
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True, reason="the run has ended")
 
-    def _submit(self, task: Any) -> str:
+    def _submit(self, task: Any) -> None:
         future = self._client.submit(
             self._function, task, key=f"task-{next(self._number)}-{id(self):x}", pure=False
         )
         self._flying[future.key] = future, task
         future.add_done_callback(self._done.put)
-        return str(future.key)
 
     def _look_at_workers(self) -> None:
         now = time.monotonic()
         if now - self._looked < _LOOK_S and self._size:
             return
         self._looked = now
-        if self._client.status != "running":
-            raise EngineError(f"the connection to the Dask scheduler at {_address(self._client)} is lost")
-        threads = sum(self._client.nthreads().values())
+        try:
+            threads = sum(self._client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise EngineError(
+                f"the connection to the Dask scheduler at {_address(self._client)} is lost: {error}; "
+                "run again, what is done stays done"
+            ) from error
         if threads:
             self._workers_seen = now
             self._size = _PER_THREAD * threads
@@ -171,25 +172,34 @@ class _Window:
         for future in futures:
             if future.key not in self._flying:
                 continue
-            if future.status == "finished":
+            status = future.status  # read once: it changes in another thread
+            if status == "finished":
                 finished.append(future)
+            elif status in ("error", "cancelled"):
+                self._explain(future, status)
             else:
-                self._explain(future)
-        # One request for all: a round trip for each would keep a coordinator from feeding many workers.
-        for future, result in zip(finished, self._client.gather(finished), strict=True):
-            self._land(future)
-            yield result
+                # Its result was lost with its worker and is computed again.
+                future.add_done_callback(self._done.put)
+        yield from self._gather(finished)
 
-    def _land(self, future: Future) -> Any:
+    def _gather(self, futures: list[Future]) -> Iterator[Any]:
+        try:
+            # One request for all: a round trip for each would keep a coordinator from feeding many workers.
+            results = self._client.gather(futures)
+        except (KilledWorker, CancelledError):
+            # A worker died with its results, and so did one that computed them again: look at each anew.
+            for future in futures:
+                future.add_done_callback(self._done.put)
+            return
+        for future in futures:
+            del self._flying[future.key]
+        yield from results
+
+    def _explain(self, future: Future, status: str) -> None:
+        """Try the task of a dead worker again; raise everything else that ended a task."""
+        alone = len(self._flying) == 1
         _, task = self._flying.pop(future.key)
-        if future.key == self._suspect:
-            self._suspect = None
-        return task
-
-    def _explain(self, future: Future) -> None:
-        """Take note of a worker's death; raise everything else that ended a task."""
-        task = self._land(future)
-        if future.status == "cancelled":
+        if status == "cancelled":
             raise EngineError(
                 f"the Dask scheduler at {_address(self._client)} gave up a task: it was restarted or the "
                 "connection was lost; run again, what is done stays done"
@@ -199,13 +209,16 @@ class _Window:
             raise error
         name = str(getattr(task, "key", task))
         self._deaths[name] = self._deaths.get(name, 0) + 1
-        if self._deaths[name] >= self._deaths_allowed:
+        if not self._own_scheduler or (alone and self._deaths[name] >= _DEATHS):
             raise EngineError(
                 f"task {name} ended its worker process {_DEATHS} times: most often one is killed for its "
                 "memory (raise compute.dask.memory_limit or use fewer workers), else by a fault of a "
                 "compiled library; what is done stays done"
             ) from error
-        self._suspects.append(task)
+        if self._deaths[name] < _DEATHS - 1:
+            self._submit(task)
+        else:
+            self._suspects.append(task)
 
 
 def _address(client: Client) -> str:

@@ -22,7 +22,7 @@ from scaledec.store.axes import (
     united,
 )
 from scaledec.store.cube_template import REMEDY, CubeTemplate, publish_cube
-from scaledec.store.open import clean_partial_files, open_group, store_errors
+from scaledec.store.open import clean_partial_files, open_group, store_errors, stored_shards
 from scaledec.store.region import write_region
 from scaledec.store.template import (
     check_same,
@@ -189,8 +189,7 @@ class CubeStore:
 
     def stored_segments(self, channel_index: int) -> set[int]:
         """Time indices of the segments of a channel that have power stored, by listing alone."""
-        folder = self.location.child("power", "c", str(channel_index))
-        return {int(name) for name in folder.list_names() if name.isdigit()}
+        return stored_shards(self.location, "power", channel_index, "0/0")
 
     def checksum(self, channel_index: int, time_index: int) -> int:
         """The :func:`segment_checksum` of what is stored now; ``StoreError`` if it cannot be read."""

@@ -81,13 +81,16 @@ def run_names(root: str, storage_options: Mapping[str, Any] | None = None) -> li
 
 
 def newest_run(root: str, storage_options: Mapping[str, Any] | None = None) -> str:
-    """The run whose label store was created last; ``StoreNotFoundError`` if there is none."""
+    """The run that labelled last; ``StoreNotFoundError`` if there is none.
+
+    The ledger tells, whose parts are named by the time they were begun: the stores themselves hold no
+    clock, so that an interrupted run's bytes are those of an uninterrupted one.
+    """
     places = Places.at(root, storage_options)
     names = run_names(root, storage_options)
     if not names:
         raise StoreNotFoundError(f"no labels below {places.root} yet: run the label stage first")
-    created = {name: str(open_group(places.labels(name)).attrs.get("scaledec_created", "")) for name in names}
-    return max(names, key=lambda name: (created[name], name))
+    return max(names, key=lambda name: (max(places.label_ledger(name).list_names(), default=""), name))
 
 
 def flatten_time(dataset: xr.Dataset) -> xr.Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from scaledec.store.label_template import (
     cluster_variables,
     region_variables,
 )
-from scaledec.store.open import clean_partial_files, open_group, store_errors
+from scaledec.store.open import clean_partial_files, open_group, store_errors, stored_shards
 from scaledec.store.region import write_region
 from scaledec.store.template import check_same, publish, read_settings
 from scaledec.vocabulary import ChannelId, JsonValue
@@ -110,7 +109,6 @@ class LabelStore:
         """
         clean_partial_files(location)
         wanted = Extent(tuple(channels), start_ns, n_segments)
-        created = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
         try:
             there = cls.open(location)
         except StoreNotFoundError:
@@ -119,12 +117,10 @@ class LabelStore:
             check_same(location, there.structure(), template.structure(), REMEDY)
             extent = united(location, there.extent, wanted, template.grid.segment_ns)
             _check_axes(location, extent, wanted)
-            created = there.created
         attributes: dict[str, JsonValue] = {
             "Conventions": "CF-1.11",
             "title": f"Clusters of spectrogram windows, run {template.run}",
             **template.structure(),
-            "scaledec_created": created,
         }
         axes = axis_variables(extent, template.grid.segment_ns, coordinates or {})
         publish(
@@ -134,12 +130,7 @@ class LabelStore:
 
     def structure(self) -> dict[str, JsonValue]:
         """Root attributes that must be equal for new segments to fit in."""
-        return {name: value for name, value in self.attributes.items() if name != "scaledec_created"}
-
-    @property
-    def created(self) -> str:
-        """When the store was first made, ISO 8601 in UTC."""
-        return str(self.attributes["scaledec_created"])
+        return dict(self.attributes)
 
     @property
     def run(self) -> str:
@@ -216,8 +207,8 @@ class LabelStore:
 
     def stored_regions(self, channel_index: int) -> set[int]:
         """First time indices of the regions of a channel that have labels stored, by listing alone."""
-        folder = self.location.child("label", "c", str(channel_index))
-        return {int(name) * self.segments_per_shard for name in folder.list_names() if name.isdigit()}
+        found = stored_shards(self.location, "label", channel_index, "0")
+        return {index * self.segments_per_shard for index in found}
 
     def checksum(self, channel_index: int, first_time_index: int, stop_time_index: int) -> int:
         """The checksum of what is stored now."""

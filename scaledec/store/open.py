@@ -27,6 +27,7 @@ __all__ = [
     "open_store",
     "put_object",
     "remove_store",
+    "stored_shards",
     "store_errors",
 ]
 
@@ -121,6 +122,19 @@ def delete_object(store: Store, key: str) -> None:
             (store.root / key).unlink(missing_ok=True)
         elif sync(store.exists(key)):
             sync(store.delete(key))
+
+
+def stored_shards(location: Location, array: str, channel_index: int, rest: str) -> set[int]:
+    """Indices along time of the shards that an array has stored for a channel, by listing alone.
+
+    ``rest`` is the end of a shard's key: its indices along all further dimensions.
+    """
+    folder = location.child(array, "c", str(channel_index))
+    found = {int(name) for name in folder.list_names() if name.isdigit()}
+    if location.is_local:
+        # A shard that was removed leaves its folder behind.
+        return {index for index in found if (folder.path / str(index) / rest).is_file()}
+    return found
 
 
 def remove_store(location: Location) -> None:

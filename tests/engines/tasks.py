@@ -20,9 +20,9 @@ def where(number: int) -> tuple[int, int, str | None, str | None]:
 
 
 def dies_once(folder: str, number: int) -> int:
-    """Kill this process the first time that number 3, 30 or 31 comes along."""
+    """Kill this process the first time that one of every five numbers comes along."""
     mark = Path(folder) / str(number)
-    if number in (3, 30, 31) and not mark.exists():
+    if number % 5 == 3 and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number

@@ -68,7 +68,7 @@ def test_workers_are_single_threaded_processes_and_this_one_is_left_as_it_was(en
 def test_a_task_whose_worker_was_killed_is_run_again(engine: DaskEngine, tmp_path: Path) -> None:
     found = sorted(engine.run(partial(dies_once, str(tmp_path)), range(60)))
     assert found == [number * number for number in range(60)]
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 12
 
 
 def test_a_task_that_kills_every_worker_is_named(engine: DaskEngine) -> None:

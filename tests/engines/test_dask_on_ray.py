@@ -38,7 +38,7 @@ def test_workers_are_actors_with_one_thread(engine: DaskOnRayEngine) -> None:
 def test_a_task_whose_actor_was_killed_is_run_again(engine: DaskOnRayEngine, tmp_path: Path) -> None:
     found = sorted(engine.run(partial(dies_once, str(tmp_path)), range(60)))
     assert found == [number * number for number in range(60)]
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 12
 
 
 def test_a_task_that_kills_every_actor_is_named(engine: DaskOnRayEngine) -> None:

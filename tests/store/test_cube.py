@@ -111,6 +111,7 @@ def test_a_segment_without_samples_is_not_stored_and_replaces_an_older_one(place
     empty = np.full((N, GRID.n_frequencies), np.nan, np.float16)
     checksum = cube.write_segment(0, 1, empty, np.zeros(N, np.uint8))
     assert np.isnan(cube.read_frames(0, 1)[0]).all()
+    assert cube.stored_segments(0) == set()
     assert cube.checksum(0, 1) == checksum
     if place.is_local:
         assert not (place.path / "power/c/0/1/0/0").exists()

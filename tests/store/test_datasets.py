@@ -10,9 +10,11 @@ import pytest
 import zarr
 
 from scaledec.errors import StoreNotFoundError
+from scaledec.ledger.ledger import Ledger
 from scaledec.places import Places
 from scaledec.store.datasets import flatten_time, newest_run, open_cube, open_labels, open_training_set
 from scaledec.store.labels import LabelStore
+from scaledec.vocabulary import TaskResult
 from tests.store.making import GRID, HHN, HHZ, START_NS, full, label_block, label_template, make_cube, power
 from tests.store.test_training import write as write_training_set
 
@@ -28,6 +30,7 @@ def root(tmp_path: Path) -> str:
             places.labels(run), label_template(run=run), [HHZ, HHN], START_NS, 3, cube.channel_coordinates()
         )
         store.write_region(label_block(0, 3, channel_index=1))
+        Ledger(places.label_ledger(run)).append([TaskResult("key", "fingerprint", "done")])
     return str(tmp_path)
 
 
@@ -59,7 +62,7 @@ def test_labels_stay_integers_and_name_their_clusters(root: str) -> None:
     assert labels.prototype.dims == ("cluster", "frame", "frequency")
 
 
-def test_the_newest_run_is_the_default(root: str) -> None:
+def test_the_run_that_labelled_last_is_the_default(root: str) -> None:
     assert newest_run(root) == "another"
     assert open_labels(root).attrs["scaledec_run"] == "another"
 
