@@ -52,7 +52,7 @@ class Floor:
         self._decoded = np.empty(2 * self.n_samples, dtype=np.int32)
         self._samples = np.zeros(self.n_samples, dtype=np.float32)
         self._taper = torch.hann_window(self.nperseg)
-        self._amplitude = np.empty((_BATCH, self.n_frequencies), dtype=np.float32)
+        self._amplitude = torch.empty((_BATCH, self.n_frequencies), dtype=torch.float32)
         self._power = torch.empty((self.n_frames, self.n_frequencies), dtype=torch.float16)
         self._array: zarr.Array[Any] = zarr.create_array(
             str(folder / "floor.zarr"),
@@ -95,10 +95,10 @@ class Floor:
                     piece, self.nperseg, self.hop, window=self._taper, center=False, return_complex=True
                 )
                 amplitude = self._amplitude[: stop - first]
-                np.abs(spectrum.T.numpy(), out=amplitude)
-                np.maximum(amplitude, 1e-15, out=amplitude)
-                np.log10(amplitude, out=amplitude)
-                self._power[first:stop].copy_(torch.from_numpy(amplitude).mul_(20.0))
+                np.abs(spectrum.T.numpy(), out=amplitude.numpy())
+                amplitude.clamp_(min=1e-15)
+                np.log10(amplitude.numpy(), out=amplitude.numpy())
+                self._power[first:stop].copy_(amplitude.mul_(20.0))
 
     def _write(self) -> None:
         self._array[0, 0] = self._power.numpy()

@@ -110,36 +110,25 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
 
 def _run(task: CubeTask, context: CubeContext) -> TaskResult:
     workspace = _workspace_for(context)
-    grid = context.grid
-    seconds: dict[str, float] = {}
     read = read_segment(
         context.archive,
         task.channel,
         task.objects,
         start_ns=task.start_ns,
-        end_ns=task.start_ns + grid.segment_ns,
+        end_ns=task.start_ns + context.grid.segment_ns,
         margin_samples=workspace.margins,
     )
     details = _details(read)
-    power, coverage = None, np.zeros(grid.n_frames, dtype=np.uint8)
-    if details["n_samples"]:
-        with _timed(seconds, "preprocess"):
-            samples, runs = workspace.preprocessed(read)
-            coverage = frame_coverage(runs, grid.n_frames, grid.nperseg, grid.hop)
-        with _timed(seconds, "transform"):
-            power = workspace.transform(samples, coverage=coverage, out=workspace.power)
-    if power is None or not coverage.any():
-        power = workspace.power
-        power.fill(np.nan)
-    with _timed(seconds, "write"):
-        checksum = workspace.store_of(task).write_segment(
-            task.channel_index, task.time_index, power, coverage
-        )
+    seconds = {"read": read.read_s, "decode": read.decode_s}
+    power, coverage = workspace.compute(read, seconds) if details["n_samples"] else workspace.nothing()
     status, reason = _verdict(task, context, read, details, coverage)
-    if coverage.any():
-        details["checksum"] = checksum
-    timings = {"read": read.read_s, "decode": read.decode_s, **seconds}
-    details["seconds"] = {step: round(value, 4) for step, value in timings.items()}
+    if status == "empty" or coverage.any():
+        with _timed(seconds, "write"):
+            store = workspace.store_of(task)
+            checksum = store.write_segment(task.channel_index, task.time_index, power, coverage)
+        if coverage.any():
+            details["checksum"] = checksum
+    details["seconds"] = {step: round(value, 4) for step, value in seconds.items()}
     return TaskResult(task.key, task.fingerprint, status, reason, details)
 
 
@@ -224,12 +213,25 @@ class _Workspace:
     def margins(self, native_rate_hz: float) -> tuple[int, int]:
         return native_margins(self.preprocessor(native_rate_hz), self.context.grid)
 
-    def preprocessed(self, read: SegmentRead) -> tuple[npt.NDArray[np.float32], tuple[tuple[int, int], ...]]:
-        """Samples of the segment and of its last frames at the cube's rate, and their runs."""
+    def compute(
+        self, read: SegmentRead, seconds: dict[str, float]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """Power (a buffer of this object) and coverage of a segment; the time of each step is noted."""
         assert read.segment is not None
-        preprocessor = self.preprocessor(read.native_rate_hz)
-        samples, runs = preprocessor.apply(read.segment.samples, read.segment.runs)
-        return samples[: self.context.grid.samples_per_segment + self.context.grid.tail_samples], runs
+        grid = self.context.grid
+        with _timed(seconds, "preprocess"):
+            preprocessor = self.preprocessor(read.native_rate_hz)
+            samples, runs = preprocessor.apply(read.segment.samples, read.segment.runs)
+            coverage = frame_coverage(runs, grid.n_frames, grid.nperseg, grid.hop)
+        with _timed(seconds, "transform"):
+            samples = samples[: grid.samples_per_segment + grid.tail_samples]
+            power = self.transform(samples, coverage=coverage, out=self.power)
+        return power, coverage
+
+    def nothing(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """Power and coverage of a segment without samples."""
+        self.power.fill(np.nan)
+        return self.power, np.zeros(self.context.grid.n_frames, dtype=np.uint8)
 
     def store_of(self, task: CubeTask) -> CubeStore:
         """The cube, opened once, checked to be the one that the task was planned for."""
@@ -240,6 +242,7 @@ class _Workspace:
             store.fingerprint != self.context.fingerprint
             or not 0 <= index < len(store.channels)
             or store.channels[index] != task.channel
+            or not 0 <= task.time_index < store.n_segments
             or store.segment_start_ns(task.time_index) != task.start_ns
         ):
             raise StoreConflictError(

@@ -251,6 +251,19 @@ def test_where_one_of_two_files_is_unreadable_the_other_is_written_and_the_task_
     assert store.read_frames(0, 0)[1].mean() == pytest.approx(50, abs=0.1)
 
 
+def test_an_unreadable_file_beside_one_of_another_time_leaves_the_cube_alone(tmp_path: Path) -> None:
+    samples = red_noise(SEGMENT + 20_000)
+    [first] = write_sds(tmp_path / "sds", samples[:SEGMENT])
+    first = first.rename(tmp_path / "sds" / "first.mseed")
+    write_sds(tmp_path / "sds", samples[SEGMENT + 100 :], start_ns=START_NS + (SEGMENT + 100) * 10**8)
+    [good], store = run_first(1, tmp_path, "archive.layout=files")
+    plan, context, _ = make_ready(configure(tmp_path, "archive.layout=files"))
+    first.write_bytes(bytes(4096))
+    result = run_task(plan.tasks[0], context)
+    assert (result.status, result.details.get("checksum")) == ("failed", None)
+    assert store.checksum(0, 0) == good.details["checksum"]
+
+
 def test_an_unreadable_neighbour_costs_the_last_frame_alone(tmp_path: Path) -> None:
     _, tomorrow = write_sds(tmp_path / "sds", red_noise(864_000 + SEGMENT))
     tomorrow.write_bytes(b"<html>")

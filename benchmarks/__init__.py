@@ -1,0 +1,1 @@
+"""Benchmarks: ratios within one run, each against a floor that is part of it."""
