@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ from scaledec.config import Config, cube_fingerprint
 from scaledec.pipeline.outcome import Failure, Outcome
 from scaledec.places import Places
 from scaledec.progress import track
-from scaledec.vocabulary import TaskResult, parse_time
+from scaledec.vocabulary import ChannelId, TaskResult, parse_task_key, parse_time
 
 if TYPE_CHECKING:
     from scaledec.archive.archive import Listing
+    from scaledec.ledger.ledger import Ledger
     from scaledec.pipeline.resources import Resources
     from scaledec.stages.cube_plan import CubePlan
     from scaledec.store.cube import CubeStore
@@ -77,6 +78,7 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
                 counts[result.status] += 1
                 failures += _failures({result.key: result})
                 progress.advance(failed=counts["failed"])
+        _note_sampling_rates(store, ledger)
     seconds = time.perf_counter() - started
     message = (
         f"{counts['done']} segments written, {counts['empty']} without samples, {counts['failed']} failed, "
@@ -84,6 +86,19 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
         f"{store.location}"
     )
     return Outcome("cube", message, sum(counts.values()), plan.n_done, (*unreadable, *failures), seconds)
+
+
+def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:
+    """Write each channel's native rate beside it: that of most of its segments, by the whole ledger."""
+    rates: defaultdict[ChannelId, Counter[float]] = defaultdict(Counter)
+    for key, result in ledger.read(details=("sampling_rate_hz",)).items():
+        rate = result.details.get("sampling_rate_hz")
+        if isinstance(rate, float):
+            rates[parse_task_key(key)[0]][rate] += 1
+    known = set(store.channels)
+    # Ties go to the higher rate, so that the order of the ledger's lines decides nothing.
+    most = {c: max(found, key=lambda r: (found[r], r)) for c, found in rates.items() if c in known}
+    store.set_channel_coordinates({"sampling_rate_hz": most})
 
 
 def cube_failures(results: Mapping[str, TaskResult]) -> list[Failure]:

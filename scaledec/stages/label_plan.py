@@ -99,10 +99,13 @@ def task_key(channel: ChannelId, start_ns: int) -> str:
 
 
 def _content(result: TaskResult | None) -> list[str] | None:
-    """What identifies the bytes of one segment of the cube; ``None`` where it holds nothing."""
-    if result is None or result.status != "done":
+    """What identifies the bytes of one segment of the cube; ``None`` where it holds nothing.
+
+    A task that failed for one of several objects has written what the others gave: it has a checksum.
+    """
+    if result is None or "checksum" not in result.details:
         return None
-    return [result.fingerprint, str(result.details.get("checksum"))]
+    return [result.fingerprint, str(result.details["checksum"])]
 
 
 def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str, int]:
