@@ -24,6 +24,7 @@ import torch
 from ray.train.torch import TorchTrainer, get_device
 from torch import Tensor, distributed
 
+from scaledec.engines.ray_mailbox import Mailbox
 from scaledec.errors import EngineError, ScaledecError
 from scaledec.location import Location
 from scaledec.training.checkpoint import KEPT_CHECKPOINTS, CheckpointShelf
@@ -95,7 +96,7 @@ def run_training(
     resources = _resources(workers, threads, gpu)
     shelf = storage.child(name)
     _forget_ray_list(shelf)
-    mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
     trainer = TorchTrainer(
         _run_rank,
         train_loop_config={
@@ -174,27 +175,6 @@ class RaySession:
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
         """The folder of the newest whole checkpoint while the context lasts, ``None`` if there is none."""
         return self._shelf.newest()
-
-
-class _Mailbox:
-    """An actor between the ranks and the driver: metrics, and the error that ends the run."""
-
-    def __init__(self) -> None:
-        self._metrics: list[dict[str, Any]] = []
-        self._error: ScaledecError | None = None
-
-    def put(self, metrics: dict[str, Any]) -> None:
-        self._metrics.append(metrics)
-
-    def take(self) -> list[dict[str, Any]]:
-        taken, self._metrics = self._metrics, []
-        return taken
-
-    def fail(self, error: ScaledecError) -> None:
-        self._error = self._error or error
-
-    def error(self) -> ScaledecError | None:
-        return self._error
 
 
 def _run_rank(config: dict[str, Any]) -> Any:
