@@ -27,8 +27,8 @@ __all__ = [
     "open_store",
     "put_object",
     "remove_store",
-    "stored_shards",
     "store_errors",
+    "stored_shards",
 ]
 
 # A write lasts seconds; a partial file untouched for this long belongs to a process that died.
