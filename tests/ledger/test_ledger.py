@@ -238,4 +238,3 @@ def test_two_hundred_thousand_entries_are_read_in_little_more_than_their_json_ta
     parsing = time.process_time() - started
     # A ratio within one run: an absolute time would judge the machine.
     assert reading < 4 * parsing, f"{reading:.2f} s to read, {parsing:.2f} s to parse"
-    print(f"{reading:.2f} s to read, {parsing:.2f} s to parse")
