@@ -11,6 +11,7 @@ the disk at least once a second. On an object store, where nothing can be append
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import io
 import json
 import os
@@ -19,6 +20,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
@@ -100,17 +102,18 @@ class Ledger:
 
     def _read(self, details: Collection[str] | None, damaged: list[str]) -> dict[str, TaskResult]:
         newest: dict[str, tuple[str, TaskResult]] = {}
-        for name, data in self._parts():
-            for number, line in enumerate(io.BytesIO(data), start=1):
-                try:
-                    entry = json.loads(line)
-                    key, written_at = entry["key"], entry["written_at"]
-                    known = newest.get(key)
-                    if known is None or written_at >= known[0]:
-                        newest[key] = written_at, to_result(entry, details)
-                except (ValueError, KeyError, TypeError):
-                    # Cut short by a killed process, or lost with the power: the task is simply done again.
-                    damaged.append(f"{name}:{number}")
+        with _no_garbage_collection():
+            for name, data in self._parts():
+                for number, line in enumerate(io.BytesIO(data), start=1):
+                    try:
+                        entry = json.loads(line)
+                        key, written_at = entry["key"], entry["written_at"]
+                        known = newest.get(key)
+                        if known is None or written_at >= known[0]:
+                            newest[key] = written_at, to_result(entry, details)
+                    except (ValueError, KeyError, TypeError):
+                        # Cut short by a killed process, or lost with the power: the task is done again.
+                        damaged.append(f"{name}:{number}")
         return {key: result for key, (_, result) in newest.items()}
 
     def _parts(self) -> Iterator[tuple[str, bytes]]:
@@ -242,6 +245,18 @@ class LedgerWriter:
             f"cannot write the ledger in {self._location}: {error.strerror or error}; without it "
             "finished work would be done again: free some space or make the folder writable, then run again"
         )
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """All that is made meanwhile stays: looking for garbage among it takes as long again as making it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _part_name() -> str:
