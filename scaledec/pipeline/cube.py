@@ -65,9 +65,9 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     unreadable = [Failure(found.key, reason) for found, reason in listing.unreadable]
     counts: Counter[str] = Counter()
     failures: list[Failure] = []
+    ledger = Ledger(places.ledger("cube"))
     if plan.tasks:
         context = CubeContext.of(config, cube=store.location)
-        ledger = Ledger(places.ledger("cube"))
         with (
             resources.cube_engine() as engine,
             ledger.writer() as writer,
@@ -78,7 +78,8 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
                 counts[result.status] += 1
                 failures += _failures({result.key: result})
                 progress.advance(failed=counts["failed"])
-        _note_sampling_rates(store, ledger)
+    # Also where nothing was left to do: an earlier run may have been killed just before this.
+    _note_sampling_rates(store, ledger)
     seconds = time.perf_counter() - started
     message = (
         f"{counts['done']} segments written, {counts['empty']} without samples, {counts['failed']} failed, "

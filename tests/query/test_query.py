@@ -11,9 +11,12 @@ import pytest
 
 import scaledec.query as module
 from scaledec.errors import ConfigError, StoreError, StoreNotFoundError
+from scaledec.ledger.ledger import Ledger
 from scaledec.location import Location
+from scaledec.places import Places
 from scaledec.query import query, write_table
 from scaledec.store.labels import LabelBlock, LabelStore, LabelTemplate
+from scaledec.vocabulary import TaskResult
 from tests.stages.small_cubes import START_NS, channels_of, small_config
 
 N_CHANNELS, N_SEGMENTS, N_CLUSTERS = 4, 5, 3
@@ -48,6 +51,7 @@ def make_labels(root: Path, run: str = "first", *, names: tuple[str, ...] | None
             label[rng.random(shape) < 0.1] = -1
             values = np.where(label >= 0, rng.random((2, *shape)), np.nan).astype(np.float32)
             store.write_region(LabelBlock(channel_index, first, label, values[0], values[1]))
+    Ledger(Places.at(str(root)).label_ledger(run)).append([TaskResult("key", "fingerprint", "done")])
     return store
 
 
