@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scaledec.config import Config, hash_json, run_fingerprint
 from scaledec.store.cube import CubeStore
-from scaledec.vocabulary import ChannelId, LabelTask, TaskResult, format_time
+from scaledec.vocabulary import LabelTask, TaskResult, task_key
 
 __all__ = ["LABEL_ALGORITHM", "LabelPlan", "plan_labels"]
 
@@ -91,11 +91,6 @@ def _shards(
                 fingerprint = hash_json([*settings, contents[first : stop + reach]])
                 key = task_key(channel, starts[first])
                 yield LabelTask(key, fingerprint, channel, index, first, stop), n_filled
-
-
-def task_key(channel: ChannelId, start_ns: int) -> str:
-    """Name in a ledger: the channel and the start of the segment, for a label task of its first one."""
-    return f"{channel}/{format_time(start_ns)}"
 
 
 def _content(result: TaskResult | None) -> list[str] | None:
