@@ -128,7 +128,7 @@ class _Recorder(http.server.BaseHTTPRequestHandler):
     tokens: ClassVar[list[str | None]] = []
     elsewhere: ClassVar[str] = ""
 
-    def do_GET(self) -> None:  # noqa: N802  (the name http.server calls)
+    def do_GET(self) -> None:
         self.tokens.append(self.headers.get("Authorization"))
         self.send_response(302 if self.elsewhere and self.path == "/api/version" else 200)
         self.send_header("Location", self.elsewhere)
