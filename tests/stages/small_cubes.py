@@ -15,11 +15,11 @@ from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Normaliser
 from scaledec.places import Places
 from scaledec.stages.label import LabelContext
-from scaledec.stages.label_plan import LabelPlan, plan_labels, task_key
+from scaledec.stages.label_plan import LabelPlan, plan_labels
 from scaledec.store.cube import CubeStore, CubeTemplate
 from scaledec.store.labels import LabelStore, LabelTemplate
 from scaledec.training.saved_model import SavedModel
-from scaledec.vocabulary import ChannelId, LabelTask, TaskResult, parse_time
+from scaledec.vocabulary import ChannelId, LabelTask, TaskResult, parse_time, task_key
 
 START_NS = parse_time("2020-01-01")
 N_FRAMES = 600
