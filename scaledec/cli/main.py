@@ -58,11 +58,12 @@ def _exit_code(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "scaledec: interrupted; what is done is kept, the same command goes on from there", err=True
-        )
-        return _EXIT_INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        # click turns KeyboardInterrupt into an exception of its own.
+        is_terminated = isinstance(error.__cause__ or error, _TerminatedError)
+        word = "terminated" if is_terminated else "interrupted"
+        click.echo(f"scaledec: {word}; what is done is kept, the same command goes on from there", err=True)
+        return _EXIT_TERMINATED if is_terminated else _EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,7 +76,10 @@ def _exit_code(arguments: list[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
+class _TerminatedError(KeyboardInterrupt):
     """SIGTERM (a preempted node, ``kill``) leaves through the same doors as Ctrl-C: workers are stopped."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(_EXIT_TERMINATED)
+    raise _TerminatedError

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from scaledec.config import Config, cube_fingerprint, run_fingerprint, run_name
+from scaledec.errors import StoreError
 from scaledec.pipeline.outcome import Outcome
 from scaledec.places import Places
 
@@ -45,17 +46,20 @@ def recorded(config: Config, verb: str) -> Iterator[list[Outcome]]:
     }
     outcomes: list[Outcome] = []
     place.write_bytes(_as_json(record))
-    ended = "failed"
     try:
         yield outcomes
-        ended = "finished"
-    except KeyboardInterrupt:
-        ended = "interrupted"
+    except BaseException as error:
+        end = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        # On a full disk, why the command ended matters more than that it cannot be noted.
+        with suppress(StoreError):
+            place.write_bytes(_as_json({**record, **_ending(end, outcomes)}))
         raise
-    finally:
-        now = dt.datetime.now(dt.UTC)
-        record |= {"ended": now.isoformat(timespec="seconds"), "end": ended, "outcomes": _summaries(outcomes)}
-        place.write_bytes(_as_json(record))
+    place.write_bytes(_as_json({**record, **_ending("finished", outcomes)}))
+
+
+def _ending(end: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return {"ended": now, "end": end, "outcomes": _summaries(outcomes)}
 
 
 def without_credentials(settings: Any) -> Any:

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from scaledec.training.checkpoint import STATE_FILE
-from tests.durability.children import differences, done_again, entries, epochs, finished, run, started
+from tests.durability.children import (
+    AGENTS_LEAVE_S,
+    differences,
+    done_again,
+    entries,
+    epochs,
+    finished,
+    run,
+    started,
+)
 from tests.durability.conftest import RUN, Begin, Reference, write_config
 
 pytestmark = [pytest.mark.durability, pytest.mark.ray]
@@ -52,15 +61,16 @@ def test_pretraining_goes_on_from_its_checkpoint_when_its_driver_was_killed(
         child.kill()
         child.wait()
         assert not child.orphans(), child.told
-    assert len(kept) < len(epochs(reference.work.root, RUN)), "the kill came too late to show anything"
+        assert len(kept) < len(epochs(reference.work.root, RUN)), "the kill came too late to show anything"
 
-    ended = run("run", work.config)
-    assert ended.code == 0, ended.told
-    # Seconds of an epoch are never the same twice: these epochs were not trained again.
-    assert epochs(work.root, RUN)[: len(kept)] == kept, ended.told
-    assert not done_again(work.root, "cube")
-    assert not differences(work.model, reference.work.model), ended.told
-    assert not differences(work.labels, reference.work.labels), ended.told
+        ended = run("run", work.config)
+        assert ended.code == 0, ended.told
+        # Seconds of an epoch are never the same twice: these epochs were not trained again.
+        assert epochs(work.root, RUN)[: len(kept)] == kept, ended.told
+        assert not done_again(work.root, "cube")
+        assert not differences(work.model, reference.work.model), ended.told
+        assert not differences(work.labels, reference.work.labels), ended.told
+        assert not child.anything_left(AGENTS_LEAVE_S), "processes of the killed driver stay for good"
 
 
 def test_labelling_goes_on_where_its_driver_was_killed(begin: Begin, reference: Reference) -> None:
