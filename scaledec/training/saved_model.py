@@ -139,7 +139,10 @@ class SavedModel:
         StoreError
             If its parts do not fit together.
         """
-        values = json.loads(location.child(_FACTS).read_bytes())
+        try:
+            values = json.loads(location.child(_FACTS).read_bytes())
+        except ValueError as error:
+            raise StoreError(f"{location.child(_FACTS)} is no JSON: {error}; train the run again") from error
         weights = location.child(_WEIGHTS).read_bytes()
         if values.get("checksum") != _checksum(weights, {name: values.get(name) for name in _DESCRIBED}):
             raise StoreError(

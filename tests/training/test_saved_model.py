@@ -124,6 +124,14 @@ def test_weights_and_description_of_different_models_do_not_load(place: Location
         SavedModel.load(place)
 
 
+def test_a_torn_description_is_an_error_that_names_it(place: Location) -> None:
+    model().save(place)
+    description = place.child("model.json")
+    description.write_bytes(description.read_bytes()[:40])
+    with pytest.raises(StoreError, match=r"model.json is no JSON"):
+        SavedModel.load(place)
+
+
 def test_no_model_is_said_to_be_no_model(place: Location) -> None:
     with pytest.raises(StoreNotFoundError, match=r"model.json"):
         SavedModel.load(place)

@@ -83,13 +83,13 @@ class ConvAutoencoder(nn.Module):
         self.down = nn.Sequential()
         for i, padding in enumerate(paddings):
             self.down.append(nn.Conv2d(channels[i], channels[i + 1], _KERNEL, _STRIDE, padding))
-            self.down.append(nn.ReLU())
+            self.down.append(nn.ReLU(inplace=True))
         self.to_latent = nn.Linear(n_features, latent)
         self.rectify = nn.ReLU() if rectified else nn.Identity()
         self.from_latent = nn.Linear(latent, n_features)
         self.up = nn.Sequential()
         for i, padding in reversed(list(enumerate(paddings))):
-            self.up.append(nn.ReLU())
+            self.up.append(nn.ReLU(inplace=True))
             extra = _output_padding(sides[i], sides[i + 1], padding)
             self.up.append(nn.ConvTranspose2d(channels[i + 1], channels[i], _KERNEL, _STRIDE, padding, extra))
 
