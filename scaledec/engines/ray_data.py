@@ -8,7 +8,6 @@ loses the tasks in flight and nothing else. Whatever Ray runs twice writes the s
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -27,13 +26,14 @@ from scaledec.errors import EngineError, ScaledecError, StoreError
 from scaledec.ledger.ledger import Ledger
 from scaledec.ledger.tail import LedgerTail
 from scaledec.location import Location
-from scaledec.stages.label import LabelContext, Labeller, failed, write_block
+from scaledec.stages.label_region import LabelContext, failed, write_block
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.vocabulary import ChannelId, LabelTask, TaskResult
 
 __all__ = ["label_with_ray"]
 
 _WRITE_RETRIES = 3
+_COORDINATOR_RETRIES = 3
 # Ray keeps some kilobytes for every block; more tasks than this share blocks.
 _MOST_BLOCKS = 20_000
 # Writing a region takes a small part of the time of labelling it.
@@ -77,22 +77,46 @@ def label_with_ray(
     if not ray.is_initialized():
         raise EngineError("no Ray session is open in this process; open one with ray_session(config)")
     n_actors, resources = _actors(config, len(tasks))
-    sink = _LabelSink(context, ledger)
-    with _results_as_they_come(ledger, tasks, on_result), _quiet_ray_data():
+    coordinate = ray.remote(num_cpus=0, max_retries=_COORDINATOR_RETRIES)(_coordinate)
+    with _results_as_they_come(ledger, tasks, on_result):
         try:
-            _dataset(tasks, context, n_actors, resources).write_datasink(
-                sink,
-                # The actors hold every core; a writer that asked for one would wait for ever.
-                ray_remote_args={"num_cpus": 0, "max_retries": _WRITE_RETRIES},
-                concurrency=math.ceil(n_actors / _ACTORS_PER_WRITER),
-            )
-        except Exception as error:
+            outcome = ray.get(coordinate.remote(list(tasks), context, ledger, n_actors, resources))
+        except ray.exceptions.RayError as error:
             raise _explained(error) from error
-    if sink.n_written != len(tasks):
+    if isinstance(outcome, ScaledecError):
+        raise outcome
+    if outcome != len(tasks):
         raise EngineError(
-            f"Ray Data brought back {sink.n_written} of {len(tasks)} labelling tasks; run again: what is in "
+            f"Ray Data brought back {outcome} of {len(tasks)} labelling tasks; run again: what is in "
             "the ledger stays done"
         )
+
+
+def _coordinate(
+    tasks: list[LabelTask],
+    context: LabelContext,
+    ledger: Location,
+    n_actors: int,
+    resources: Mapping[str, float],
+) -> int | ScaledecError:
+    """Run the whole dataset; in a process of its own, where Ray's core may warn of what Ray Data does.
+
+    Returns how many tasks are written, or what ended the work: returned, an error arrives as it is.
+    """
+    sink = _LabelSink(context, ledger)
+    settings = ray.data.DataContext.get_current()
+    settings.enable_progress_bars = False
+    settings.raise_original_map_exception = True
+    try:
+        _dataset(tasks, context, n_actors, resources).write_datasink(
+            sink,
+            # The actors hold every core; a writer that asked for one would wait for ever.
+            ray_remote_args={"num_cpus": 0, "max_retries": _WRITE_RETRIES},
+            concurrency=math.ceil(n_actors / _ACTORS_PER_WRITER),
+        )
+    except Exception as error:  # noqa: BLE001 - raised in the driver
+        return _explained(error)
+    return sink.n_written
 
 
 def _actors(config: RayConfig, n_tasks: int) -> tuple[int, dict[str, float]]:
@@ -125,6 +149,8 @@ class _LabelActor:
     """Labels one row after another with a model that is loaded once."""
 
     def __init__(self, context: LabelContext) -> None:
+        from scaledec.stages.label import Labeller  # loads torch, which driver and writers do without
+
         self._labeller: Labeller | ScaledecError
         try:
             self._labeller = Labeller(context, threads=1, gpu=bool(ray.get_gpu_ids()))
@@ -269,32 +295,12 @@ def _results_as_they_come(
         raise errors[0]
 
 
-@contextmanager
-def _quiet_ray_data() -> Iterator[None]:
-    """Keep Ray Data's bars and messages off the terminal (its log file has them) and our errors whole."""
-    context = ray.data.DataContext.get_current()
-    wanted: dict[str, Any] = {"enable_progress_bars": False, "raise_original_map_exception": True}
-    before = {name: getattr(context, name, None) for name in wanted}
-    handlers = [h for h in logging.getLogger("ray.data").handlers if isinstance(h, logging.StreamHandler)]
-    levels = [handler.level for handler in handlers]
-    for name, value in wanted.items():
-        setattr(context, name, value)
-    for handler in handlers:
-        handler.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(context, name, value)
-        for handler, level in zip(handlers, levels, strict=True):
-            handler.setLevel(level)
-
-
 def _explained(error: BaseException) -> ScaledecError:
     """What a task of ours raised, if it is one of our errors; otherwise an engine error."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ScaledecError):
+        # Ray dresses what a task raised as an error of the same kind, whose text is its traceback.
+        if isinstance(cause, ScaledecError) and not isinstance(cause, ray.exceptions.RayError):
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
     text = str(error).strip() or type(error).__name__
