@@ -90,6 +90,7 @@ def test_the_cube_goes_on_when_there_is_room_again(
     assert not differences(work.cube, reference.work.cube), ended.told
 
 
+@pytest.mark.heavy
 def test_pretraining_goes_on_when_there_is_room_again(
     begin: Begin, reference: Reference, small_disk: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_pretraining_goes_on_when_there_is_room_again(
     assert work.model[name] == reference.work.model[name], ended.told
 
 
+@pytest.mark.heavy
 def test_labelling_goes_on_when_there_is_room_again(
     begin: Begin, reference: Reference, small_disk: Path
 ) -> None:

@@ -49,7 +49,9 @@ def test_a_cube_that_is_stopped_goes_on_later(
     assert not differences(work.cube, reference.work.cube), ended.told
 
 
-@pytest.mark.parametrize(("how", "code"), [("ctrl-c", 130), ("terminate", 143)])
+@pytest.mark.parametrize(
+    ("how", "code"), [("ctrl-c", 130), pytest.param("terminate", 143, marks=pytest.mark.heavy)]
+)
 def test_pretraining_that_is_stopped_leaves_no_ray_behind(how: str, code: int, begin: Begin) -> None:
     work = begin("pretrain")
     with started("pretrain", work.config) as child:
