@@ -21,7 +21,7 @@ from ray._raylet import Config as RaySettings  # type: ignore[attr-defined]  # n
 from scaledec.engines.ray_token import HOW_TO_GIVE_TOKEN, ensure_token, find_token
 from scaledec.errors import EngineError
 
-__all__ = ["MALLOC_SETTINGS", "ray_session"]
+__all__ = ["MALLOC_SETTINGS", "check_address", "ray_session"]
 
 MALLOC_SETTINGS: Mapping[str, str] = {
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
@@ -80,6 +80,13 @@ def ray_session(address: str | None, *, cpus: int | None = None) -> Iterator[Non
         yield
     finally:
         ray.shutdown()
+
+
+def check_address(address: str | None) -> None:
+    """Raise ``EngineError`` if nobody answers where :func:`ray_session` would join; starts nothing."""
+    wanted = address or os.environ.get("RAY_ADDRESS") or None
+    if wanted is not None and not ray.is_initialized():
+        _check_answers(_resolved(wanted))
 
 
 def _start_here(cpus: int | None) -> None:

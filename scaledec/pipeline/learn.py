@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scaledec.pipeline.resources import Resources
     from scaledec.training.session import Metrics
 
-__all__ = ["cluster", "pretrain", "sample_training_set", "training_progress"]
+__all__ = ["check_run", "cluster", "pretrain", "sample_training_set", "training_progress"]
 
 
 def sample_training_set(config: Config, resources: Resources) -> Outcome:
@@ -165,20 +165,28 @@ def training_progress(config: Config) -> list[tuple[str, str, str]]:
     return lines
 
 
-def _claim_run(config: Config) -> tuple[Places, str]:
-    """The run's name; its folder gets the configuration, or must have been made with the same."""
+def check_run(config: Config) -> bool:
+    """Whether the run's folder is there; ``StoreConflictError`` if it was made with other settings."""
     places, run = Places.at(config.root, config.storage_options), run_name(config)
     place = places.run(run).child("config.yaml")
     try:
         there = parse_config(place.read_bytes().decode(), source=str(place))
     except StoreNotFoundError:
-        place.write_bytes(dump_config(_without_storage_options(config)).encode())
-        return places, run
+        return False
     if run_fingerprint(there) != run_fingerprint(config):
         raise StoreConflictError(
             f"run {run!r} at {places.run(run)} was made with other settings (see its config.yaml): give "
             "this one another name (run: ...), or none, so that its settings name it"
         )
+    return True
+
+
+def _claim_run(config: Config) -> tuple[Places, str]:
+    """The run's name; its folder gets the configuration, or must have been made with the same."""
+    places, run = Places.at(config.root, config.storage_options), run_name(config)
+    if not check_run(config):
+        text = dump_config(_without_storage_options(config))
+        places.run(run).child("config.yaml").write_bytes(text.encode())
     return places, run
 
 

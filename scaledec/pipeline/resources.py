@@ -54,6 +54,13 @@ class Resources:
             self._stack.enter_context(ray_session(self._compute.ray.address))
             self._ray_is_up = True
 
+    def check(self) -> None:
+        """Raise ``EngineError`` if the Ray cluster of the configuration does not answer; starts nothing."""
+        if not self.serial and self._compute.ray.address is not None:
+            from scaledec.engines.ray_session import check_address
+
+            check_address(self._compute.ray.address)
+
     @contextmanager
     def cube_engine(self) -> Iterator[Engine]:
         """The engine of the cube stage, stopped when the stage is left."""

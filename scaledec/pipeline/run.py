@@ -41,6 +41,7 @@ def run(config: Config) -> Sequence[Outcome]:
     """All stages in order; what is done is not done again, and what failed is tried again.
 
     A stage that could not use some input does not stop the next: its outcome lists what is missing.
+    What can be known to stop a later stage is found out before the first, which may take days.
     """
     stages: list[Stage] = [
         cube_stage.build_cube,
@@ -49,11 +50,14 @@ def run(config: Config) -> Sequence[Outcome]:
         learn.cluster,
         label_stage.label_archive,
     ]
+    learn.check_run(config)
     return _run_stages(config, "run", stages)
 
 
 def _run_stages(config: Config, verb: str, stages: Sequence[Stage]) -> list[Outcome]:
     with recorded(config, verb) as outcomes, Resources(config.compute) as resources:
+        if verb == "run":
+            resources.check()
         for stage in stages:
             outcomes.append(stage(config, resources))
     return outcomes

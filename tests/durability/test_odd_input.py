@@ -58,12 +58,21 @@ def test_a_wrong_dask_address_is_refused(two_days: Path, tmp_path: Path) -> None
     assert "compute.dask.address" in sentence
 
 
-@pytest.mark.ray
-def test_a_wrong_ray_address_is_refused(begin: Begin) -> None:
-    work = begin("pretrain")
-    sentence = refused(work, "--set", "compute.ray.address=127.0.0.1:9", verb="pretrain")
-    assert "127.0.0.1:9" in sentence
-    assert not (work.root / "runs" / RUN / "pretrained").exists()
+def test_a_wrong_ray_address_is_refused_before_any_work(two_days: Path, tmp_path: Path) -> None:
+    work = write_config(tmp_path, two_days)
+    sentence = refused(work, "--set", "compute.ray.address=127.0.0.1:9")
+    assert "no Ray head answers at 127.0.0.1:9" in sentence
+    assert not (work.root / "cube.zarr").exists()
+
+
+def test_a_run_name_of_other_settings_is_refused_before_any_work(two_days: Path, tmp_path: Path) -> None:
+    work = write_config(tmp_path, two_days, compute=SERIAL)
+    assert run("cube", work.config, "--set", "archive.end=2024-03-04T18:30").code == 0
+    claimed = run("pretrain", work.config, "--set", "pretrain.windows=40", "--set", "pretrain.epochs=1")
+    assert claimed.code == 0, claimed.told
+    done = finished(work.root, "cube")
+    assert "give this one another name" in refused(work)
+    assert finished(work.root, "cube") == done
 
 
 def test_a_root_that_may_not_be_written_is_refused(two_days: Path, tmp_path: Path) -> None:
