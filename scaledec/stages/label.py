@@ -11,32 +11,16 @@ import numpy.typing as npt
 import torch
 
 from scaledec.errors import StoreError
-from scaledec.grid import WindowGrid
-from scaledec.location import Location
 from scaledec.numerics.windows import finite_frames, finite_windows, gather_windows, usable_windows
+from scaledec.stages.label_region import LabelContext, failed, write_block
 from scaledec.stages.readahead import read_ahead
 from scaledec.store.cube import CubeStore
 from scaledec.store.labels import LabelBlock, LabelStore
+from scaledec.store.open import decode_in_one_thread
 from scaledec.training.saved_model import SavedModel
-from scaledec.vocabulary import JsonValue, LabelTask, TaskResult
+from scaledec.vocabulary import LabelTask, TaskResult
 
-__all__ = ["LabelContext", "Labeller", "count_labels", "failed", "label_task", "write_block"]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelContext:
-    """What every labelling task of a run shares; small, and may be pickled."""
-
-    cube: Location
-    model: Location
-    """Folder of the trained model."""
-    labels: Location
-    """The label store, already created by the coordinator."""
-    windows: WindowGrid
-    batch: int = 256
-    """Windows encoded at once."""
-    embedding: bool = True
-    """Whether embeddings are stored."""
+__all__ = ["LabelContext", "Labeller", "label_task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +49,14 @@ class Labeller:
         context
             The cube, the model and how windows are cut.
         threads
-            Threads of torch in this whole process; ``None`` leaves them as they are.
+            Threads that compute in this whole process, beside one that reads; ``None`` leaves them as
+            they are.
         gpu
             Whether the network works on this process's first GPU.
         """
         if threads is not None:
             torch.set_num_threads(threads)
+            decode_in_one_thread()
         self.context = context
         self._cube = CubeStore.open(context.cube)
         self._model = SavedModel.load(context.model, device=torch.device("cuda" if gpu else "cpu"))
@@ -168,44 +154,3 @@ def label_task(task: LabelTask, context: LabelContext) -> TaskResult:
     For many tasks make one :class:`Labeller` and call its :meth:`~Labeller.run`.
     """
     return Labeller(context).run(task)
-
-
-def write_block(
-    labels: LabelStore, task: LabelTask, block: LabelBlock, *, label_s: float = 0.0
-) -> TaskResult:
-    """Write the labels of a task; on return they are durable, and the result may go to the ledger.
-
-    Parameters
-    ----------
-    labels
-        Opened ``r+``.
-    task, block
-        What was labelled, and the labels.
-    label_s
-        Seconds that labelling took; kept in the result.
-    """
-    started = time.perf_counter()
-    checksum = labels.write_region(block)
-    seconds = {"label": round(label_s, 3), "write": round(time.perf_counter() - started, 3)}
-    return TaskResult(
-        task.key,
-        task.fingerprint,
-        "done",
-        details={"checksum": checksum, **count_labels(block), "seconds": seconds},
-    )
-
-
-def count_labels(block: LabelBlock) -> dict[str, JsonValue]:
-    """Windows with and without a label, and how many of each label, for the ledger."""
-    label, count = np.unique(block.label[block.label >= 0], return_counts=True)
-    labelled = int(count.sum())
-    return {
-        "labelled": labelled,
-        "unlabelled": block.label.size - labelled,
-        "labels": {str(number): int(n) for number, n in zip(label, count, strict=True)},
-    }
-
-
-def failed(task: LabelTask, reason: str) -> TaskResult:
-    """The result of a task whose part of the cube could not be read."""
-    return TaskResult(task.key, task.fingerprint, "failed", reason)

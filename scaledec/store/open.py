@@ -22,6 +22,7 @@ from scaledec.location import Location
 
 __all__ = [
     "clean_partial_files",
+    "decode_in_one_thread",
     "delete_object",
     "open_group",
     "open_store",
@@ -43,6 +44,14 @@ _ADVICE = {
     errno.EROFS: "the file system is mounted read-only: choose another root",
 }
 _REMOTE_CLIENTS = {"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"}
+
+
+def decode_in_one_thread() -> None:
+    """Let Zarr decode in one thread of this process; call it before the first read.
+
+    Zarr's own pool has a thread a core: beside another thread that computes, they only get in its way.
+    """
+    zarr.config.set({"threading.max_workers": 1})
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import pytest
 
 from scaledec.errors import StoreError, StoreNotFoundError
 from scaledec.places import Places
-from scaledec.stages.label import LabelContext, Labeller, label_task, write_block
+from scaledec.stages.label import LabelContext, Labeller, label_task
+from scaledec.stages.label_region import write_block
 from scaledec.store.cube import CubeStore
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.training.saved_model import SavedModel
