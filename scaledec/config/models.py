@@ -167,8 +167,9 @@ class ClusterConfig(Section):
     """How the first centroids are found (gmm: full covariance)."""
     restarts: Count = 20
     """Random starts of the initialisation; the best is kept."""
-    gamma: NonNegative = 1.0
-    """Weight of the clustering loss beside the reconstruction loss (idec)."""
+    gamma: NonNegative = 0.1
+    """Weight of the clustering loss beside the reconstruction loss (idec): low where one class outnumbers
+    the others, as noise does in most archives (the target evens cluster sizes out); 1 where none does."""
     alpha: Positive = 1.0
     """Degrees of freedom of Student's t in the soft assignment."""
     loss: Literal["scaled", "raw"] = "scaled"
@@ -178,7 +179,7 @@ class ClusterConfig(Section):
     """At most this many passes."""
     batch: Count = 256
     """Windows of one optimiser step, over all workers together."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 5e-4
     """Of Adam."""
     updates_per_epoch: Count = 2
     """Refreshes of the target distribution in one pass."""
