@@ -36,7 +36,7 @@ class LocalEvents:
     _faults = ((14.0, 10.0, 8.0, 2.0), (-16.0, 3.0, 11.0, 3.0))
     _smallest = 1.0
     _largest = 4.2
-    _background_per_hour = 3.5
+    _background_per_hour = 5.0
     # Aftershocks of a magnitude-m event: 10**(0.9 (m - 2.6)), within this time.
     _productivity_magnitude = 2.6
     _omori_c_s = 120.0
@@ -138,8 +138,8 @@ class Icequakes:
     def _source(
         self, rng: np.random.Generator, day: int, number: int, origin_ns: int, x_km: float, y_km: float
     ) -> Source:
-        size = math.exp(rng.exponential(0.5))
-        frequency = math.exp(rng.normal(math.log(14.0), 0.15))
+        size = math.exp(rng.exponential(0.35))
+        frequency = math.exp(rng.normal(math.log(17.0), 0.12))
         values = {"x_km": x_km, "y_km": y_km, "size": size, "frequency_hz": frequency}
         return Source(f"{self.name} {day}-{number}", origin_ns, values)
 
@@ -153,7 +153,7 @@ class Icequakes:
             return None
         rng = record_rng(settings, source, station, component)
         p_s, rayleigh_s = distance / 3.6, distance / 1.65
-        amplitude = 900.0 * value["size"] / distance * math.exp(-distance / 6.0)
+        amplitude = 550.0 * value["size"] / distance * math.exp(-distance / 6.0)
         centre = value["frequency_hz"]
 
         def envelope(time_s: FloatArray, _frequency_hz: float) -> FloatArray:
@@ -166,7 +166,7 @@ class Icequakes:
             rng,
             round((rayleigh_s - p_s + 3.0) * rate),
             rate,
-            lambda f: np.exp(-0.5 * (np.log(np.maximum(f, 1e-3) / centre) / 0.42) ** 2),
+            lambda f: np.exp(-0.5 * (np.log(np.maximum(f, 1e-3) / centre) / 0.32) ** 2),
             envelope,
             (centre,),
         )
@@ -213,7 +213,7 @@ class Glitches:
             return None
         rng = record_rng(settings, source, station, component)
         step = rng.random() < 0.3
-        amplitude = float(rng.choice((-1.0, 1.0))) * 8_000.0 * math.exp(0.5 * rng.standard_normal())
+        amplitude = float(rng.choice((-1.0, 1.0))) * 30_000.0 * math.exp(0.4 * rng.standard_normal())
         make = self._step if step else self._crackle
         samples = amplitude * make(rng, settings.sampling_rate_hz)
         return Arrival(0.0, samples, ((0.5, 20.0),), {"kind": "step" if step else "crackle"})

@@ -39,7 +39,7 @@ class Tremor:
     name = "tremor"
     longest_s = 1500.0
 
-    _per_hour_in_unrest = 4.0
+    _per_hour_in_unrest = 3.0
     _overtones = 8
 
     def sources(self, settings: SyntheticSettings, day: int) -> list[Source]:
@@ -58,7 +58,7 @@ class Tremor:
             "minutes": float(np.clip(math.exp(rng.normal(math.log(6.0), 0.5)), 2.0, 20.0)),
             "fundamental_hz": float(rng.uniform(1.6, 2.6)),
             "glide": float(rng.uniform(-0.35, 0.35)),
-            "size": math.exp(0.5 * rng.standard_normal()),
+            "size": math.exp(0.35 * rng.standard_normal()),
         }
         return Source(f"{self.name} {day}-{number}", origin_ns, values)
 
@@ -83,7 +83,7 @@ class Tremor:
         samples = harmonics(
             fundamental, rate, strength.tolist(), rng.uniform(0, 2 * np.pi, orders.size).tolist()
         )
-        samples *= 420.0 * value["size"] / distance**1.7 * loudness
+        samples *= 320.0 * value["size"] / distance * loudness
         middle = float(np.median(fundamental))
         bands = tuple((n * middle - 0.4, n * middle + 0.4) for n in (1, 2, 3, 4))
         return Arrival(distance / 1.8, samples, bands, {"distance_km": distance})
