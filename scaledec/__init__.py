@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         status,
         verify,
     )
-    from scaledec.query import query
+    from scaledec.queries import query
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
     from scaledec.synthetic.archive import write_synthetic_archive
 
@@ -59,7 +59,7 @@ _ELSEWHERE = {
     "flatten_time": "scaledec.store.datasets",
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.store.datasets",
-    "query": "scaledec.query",
+    "query": "scaledec.queries",
     "write_synthetic_archive": "scaledec.synthetic.archive",
 }
 

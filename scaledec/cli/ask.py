@@ -53,8 +53,8 @@ def query(
 ) -> None:
     """List labelled windows: which label, where, when, how sure."""
     from scaledec import config as configuration
-    from scaledec.query import query as find
-    from scaledec.query import write_table
+    from scaledec.queries import query as find
+    from scaledec.queries import write_table
 
     config = load(config_path, overrides)
     found = find(

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("synthetic", "training"),
     ("stages",),
     ("engines",),
-    ("query", "report"),
+    ("queries", "report"),
     ("pipeline",),
     ("api",),
     ("cli",),
@@ -56,8 +56,8 @@ HEAVY = {
         "engines.dask_on_ray",
         "engines.jobs",
     },
-    "zarr": {"store", "query", "report"},
-    "xarray": {"store", "query", "report", "api"},
+    "zarr": {"store", "queries", "report"},
+    "xarray": {"store", "queries", "report"},
     "pymseed": {"archive"},
     "obspy": {"archive"},
 }
@@ -92,7 +92,9 @@ ALL_IMPORTS = [found for path in sorted(PACKAGE.rglob("*.py")) for found in impo
 
 
 def test_every_part_has_a_layer() -> None:
-    parts = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/*.py")}
+    parts = {path.stem for path in PACKAGE.glob("*.py")} | {
+        path.parent.name for path in PACKAGE.glob("*/*.py")
+    }
     assert parts - {"__init__"} <= RANK.keys() | {PACKAGE.name}
 
 
@@ -114,7 +116,9 @@ def test_numerics_read_no_configuration() -> None:
     breaches = [
         f"{here}:{line} imports {target}"
         for here, target, line in ALL_IMPORTS
-        if here.startswith("numerics") and target.startswith("scaledec.") and target.split(".")[1] not in allowed
+        if here.startswith("numerics")
+        and target.startswith("scaledec.")
+        and target.split(".")[1] not in allowed
     ]
     assert not breaches, breaches
 
@@ -139,7 +143,18 @@ def imported_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize("statement", ["import scaledec", "import scaledec.cli"])
 def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
-    heavy = {"torch", "ray", "dask", "distributed", "obspy", "xarray", "zarr", "pandas", "sklearn", "matplotlib"}
+    heavy = {
+        "torch",
+        "ray",
+        "dask",
+        "distributed",
+        "obspy",
+        "xarray",
+        "zarr",
+        "pandas",
+        "sklearn",
+        "matplotlib",
+    }
     assert not imported_by(statement) & heavy
 
 
