@@ -301,7 +301,8 @@ def _explained(error: BaseException) -> ScaledecError:
     while cause is not None:
         # Ray dresses what a task raised as an error of the same kind, whose text is its traceback.
         if isinstance(cause, ScaledecError) and not isinstance(cause, ray.exceptions.RayError):
-            return cause
+            # Ray Data adds lines of advice on its own settings to the one sentence.
+            return type(cause)(str(cause).partition("\n")[0])
         cause = getattr(cause, "cause", None) or cause.__cause__
     text = str(error).strip() or type(error).__name__
     return EngineError(

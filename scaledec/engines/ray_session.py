@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import grpc
 import ray
+from ray._private.ray_logging import stdout_deduplicator
 from ray._raylet import Config as RaySettings  # type: ignore[attr-defined]  # not in Ray's stub
 
 from scaledec.engines.ray_token import HOW_TO_GIVE_TOKEN, ensure_token, find_token
@@ -36,6 +38,9 @@ process starts, so they must be in a worker's environment before it does.
 
 _OBJECT_STORE_BYTES = 256 * 2**20
 """Task descriptors and results of a few hundred bytes are all that goes through the object store."""
+
+# Ray prints these on stdout, wherever logs go; RAY_DEDUP_LOGS_SKIP_REGEX names others.
+_DEATHS = re.compile("A worker died or was killed while executing")
 
 _PROBE_TIMEOUT_S = 8.0
 _IS_HEAD_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
@@ -71,6 +76,9 @@ def ray_session(address: str | None, *, cpus: int | None = None) -> Iterator[Non
         yield
         return
     wanted = address or os.environ.get("RAY_ADDRESS") or None
+    if stdout_deduplicator.skip_re is None:
+        # Stdout is for data. What follows from a death is told by whoever needed the worker.
+        stdout_deduplicator.skip_re = _DEATHS
     with _terminate_as_before():
         if wanted is None:
             _start_here(cpus)

@@ -8,6 +8,7 @@ is not. The session is opened by whoever calls, not here.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import threading
@@ -25,7 +26,7 @@ from ray.train.torch import TorchTrainer, get_device
 from torch import Tensor, distributed
 
 from scaledec.engines.ray_mailbox import Mailbox
-from scaledec.errors import EngineError, ScaledecError
+from scaledec.errors import EngineError, ScaledecError, StoreError
 from scaledec.location import Location
 from scaledec.training.checkpoint import KEPT_CHECKPOINTS, CheckpointShelf
 from scaledec.training.session import Metrics, OnReport, SaveInto, TrainingSession
@@ -38,6 +39,7 @@ ResultT = TypeVar("ResultT")
 # A job that has cost this many worker groups their lives is not tried again.
 _MAX_FAILURES = 3
 _POLL_S = 0.25
+_LASTING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 _RAY_LIST = "checkpoint_manager_snapshot.json"
 _SETTINGS: Mapping[str, str] = {
     # Ray looks after its workers every two seconds, and a report waits for it to look.
@@ -125,6 +127,7 @@ class RaySession:
         self._rank: int = context.get_world_rank()
         self._world_size: int = context.get_world_size()
         self._device: torch.device = get_device()
+        self._shelf_location = shelf
         self._shelf = CheckpointShelf(shelf)
         self._mailbox = mailbox
 
@@ -169,12 +172,27 @@ class RaySession:
                 save(Path(folder))
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
                 name = self._shelf.next_name()
-            ray.train.report(dict(metrics), checkpoint=checkpoint, checkpoint_dir_name=name)
+            with _full_disk_told(self._shelf_location):
+                ray.train.report(dict(metrics), checkpoint=checkpoint, checkpoint_dir_name=name)
         self._mailbox.put.remote(dict(metrics))
 
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
         """The folder of the newest whole checkpoint while the context lasts, ``None`` if there is none."""
         return self._shelf.newest()
+
+
+@contextmanager
+def _full_disk_told(place: Location) -> Iterator[None]:
+    """What trying again will not mend is told at once, as an error of the store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _LASTING:
+            raise
+        raise StoreError(
+            f"cannot write a checkpoint to {place}: {os.strerror(error.errno)}; free some space, make it "
+            "writable or choose another root, then run again: training goes on from the checkpoint before"
+        ) from error
 
 
 def _run_rank(config: dict[str, Any]) -> Any:
