@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from scaledec.config import Config, run_fingerprint
+from scaledec.config import Config, pretrain_fingerprint
 from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingError
 from scaledec.location import Location
 from scaledec.numerics.nets.autoencoder import ConvAutoencoder
@@ -92,7 +92,7 @@ class PretrainJob:
             learning_rate=pretrain.learning_rate,
             patience=pretrain.patience,
             seed=pretrain.seed,
-            fingerprint=run_fingerprint(config),
+            fingerprint=pretrain_fingerprint(config),
         )
 
 
