@@ -80,12 +80,14 @@ class Location:
         return bool(fs.exists(path))
 
     def read_bytes(self) -> bytes:
-        """The whole object; ``StoreNotFoundError`` where there is none."""
+        """The whole object; ``StoreNotFoundError`` where there is none, ``StoreError`` where that fails."""
         fs, path = self.filesystem()
         try:
             return bytes(fs.cat_file(path))
         except FileNotFoundError as error:
             raise StoreNotFoundError(f"nothing at {self}") from error
+        except OSError as error:
+            raise StoreError(f"cannot read {self}: {error.strerror or error}") from error
 
     def write_bytes(self, data: bytes) -> None:
         """Write the whole object so that a reader sees the old one or the new one, never a part."""
