@@ -39,7 +39,7 @@ class Tremor:
     name = "tremor"
     longest_s = 1500.0
 
-    _per_hour_in_unrest = 3.0
+    _per_hour_in_unrest = 5.0
     _overtones = 8
 
     def sources(self, settings: SyntheticSettings, day: int) -> list[Source]:
@@ -83,7 +83,7 @@ class Tremor:
         samples = harmonics(
             fundamental, rate, strength.tolist(), rng.uniform(0, 2 * np.pi, orders.size).tolist()
         )
-        samples *= 320.0 * value["size"] / distance * loudness
+        samples *= 450.0 * value["size"] / distance**2 * loudness
         middle = float(np.median(fundamental))
         bands = tuple((n * middle - 0.4, n * middle + 0.4) for n in (1, 2, 3, 4))
         return Arrival(distance / 1.8, samples, bands, {"distance_km": distance})
