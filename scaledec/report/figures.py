@@ -52,7 +52,7 @@ class ClusterPicture:
     prototype: npt.NDArray[Any]
     """Decoded centroid, shape (frame, frequency)."""
     windows: npt.NDArray[Any]
-    """The windows nearest to the centroid, dB, shape (window, frame, frequency)."""
+    """Windows that stand for it, dB, shape (window, frame, frequency)."""
     captions: Sequence[str] = ()
     """Where and when each of these windows is."""
 
@@ -77,7 +77,7 @@ def cluster_gallery(
     title: str = "",
     power_units: str = "dB",
 ) -> Path:
-    """Draw a row a cluster: its decoded centroid, then the windows nearest to it.
+    """Draw a row a cluster: its decoded centroid, then windows that stand for it.
 
     Parameters
     ----------
@@ -126,7 +126,9 @@ def cluster_gallery(
                 if column < len(cluster.captions):
                     axes.set_title(cluster.captions[column], fontsize=7.0, pad=2.5, color="#555555")
         _colour_bar(figure, prototype, (0.14, "normalised power of the centroids"))
-        _colour_bar(figure, shown, (0.60, f"power of the windows nearest to them ({power_units})"))
+        _colour_bar(
+            figure, shown, (0.60, f"power of windows, from the surest to the median one ({power_units})")
+        )
         figure.text(0.012, 1.0 - 0.3 / figure.get_figheight(), title, fontsize=12, weight="bold", va="center")
         return _save(figure, path)
 

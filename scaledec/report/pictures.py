@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Appearance", "appearance", "draw_gallery", "draw_timeline"]
 
-# Windows of one channel's segment that may stand for a cluster before others get their turn.
-_MOST_OF_A_SEGMENT = 2
+# Windows of a cluster that are looked at to find typical ones.
+_MOST_CANDIDATES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def draw_gallery(
     n_windows: int = 6,
     title: str = "",
 ) -> Path:
-    """Draw each cluster's decoded centroid and the windows of the archive nearest to it.
+    """Draw each cluster's decoded centroid and windows of the archive, from its surest to its median one.
 
     Parameters
     ----------
@@ -72,11 +72,11 @@ def draw_gallery(
         Above the figure.
     """
     looks = appearance(labels) if looks is None else looks
-    nearest, counts = _nearest_windows(labels, n_windows)
+    typical, counts = _typical_windows(labels, n_windows)
     order = np.argsort(-counts, kind="stable")
     pictures = []
     for k in order.tolist():
-        windows, captions = _read_windows(cube, labels, nearest[k])
+        windows, captions = _read_windows(cube, labels, typical[k])
         pictures.append(
             ClusterPicture(
                 looks.names[k],
@@ -144,42 +144,45 @@ def draw_timeline(
     )
 
 
-def _nearest_windows(
+def _typical_windows(
     labels: LabelStore, n_windows: int
 ) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """For each cluster its nearest windows as rows (channel, segment, window in it), and how many it has."""
-    n_clusters = len(labels.centroid)
+    """For each cluster typical windows as rows (channel, segment, window in it), and how many it has.
+
+    The nearest ones alone would show a wide cluster by the mixtures of others around its centroid: these
+    reach from the surest to the median one.
+    """
+    n_clusters, channels = len(labels.centroid), labels.extent.channels
     places: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(n_clusters)]
-    distances: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(n_clusters)]
+    doubts: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(n_clusters)]
     counts = np.zeros(n_clusters, dtype=np.int64)
-    for channel in range(len(labels.extent.channels)):
+    # An even choice from every channel, so that memory does not grow with the archive's length.
+    most = _MOST_CANDIDATES // len(channels) + n_windows
+    for channel in range(len(channels)):
         block = labels.read_region(channel, 0, labels.extent.n_segments)
-        kept = block.label[block.label != UNLABELLED]
-        counts += np.bincount(kept, minlength=n_clusters)
+        counts += np.bincount(block.label[block.label != UNLABELLED], minlength=n_clusters)
         for k in range(n_clusters):
             segment, window = np.nonzero(block.label == k)
-            distance = block.distance[segment, window]
-            best = np.argsort(distance, kind="stable")[: 4 * n_windows]
-            places[k].append(np.stack([np.full(best.size, channel), segment[best], window[best]], axis=1))
-            distances[k].append(distance[best])
-    chosen = [
-        _spread(np.concatenate(place), np.concatenate(distance), n_windows)
-        for place, distance in zip(places, distances, strict=True)
-    ]
+            doubt = _doubt(block.confidence[segment, window], block.distance[segment, window])
+            kept = np.argsort(doubt, kind="stable")[_even(len(doubt), most)]
+            places[k].append(np.stack([np.full(kept.size, channel), segment[kept], window[kept]], axis=1))
+            doubts[k].append(doubt[kept])
+    chosen = []
+    for place, doubt_of_place in zip(places, doubts, strict=True):
+        order = np.argsort(np.concatenate(doubt_of_place), kind="stable")
+        half = order[: (order.size + 1) // 2]
+        chosen.append(np.concatenate(place)[half[_even(half.size, n_windows)]])
     return chosen, counts
 
 
-def _spread(
-    place: npt.NDArray[np.int64], distance: npt.NDArray[np.float32], n_windows: int
-) -> npt.NDArray[np.int64]:
-    """The nearest windows, at most a few of one segment as long as there are others."""
-    ordered = place[np.argsort(distance, kind="stable")]
-    turns: dict[tuple[int, int], int] = {}
-    turn = np.empty(len(ordered), dtype=np.int64)
-    for i, (channel, segment, _) in enumerate(ordered.tolist()):
-        turns[channel, segment] = turns.get((channel, segment), -1) + 1
-        turn[i] = turns[channel, segment] // _MOST_OF_A_SEGMENT
-    return np.asarray(ordered[np.argsort(turn, kind="stable")[:n_windows]])
+def _even(n: int, most: int) -> npt.NDArray[np.int64]:
+    """At most ``most`` indices below ``n``, evenly from the first to the last."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)) if n else np.zeros(0, np.int64)
+
+
+def _doubt(confidence: npt.NDArray[np.float32], distance: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What windows are ranked by, shape (window,): one minus confidence; alike ones by their distance."""
+    return np.asarray(np.round(1.0 - confidence, 3) + 1e-3 * distance / (1.0 + distance), dtype=np.float32)
 
 
 def _read_windows(
