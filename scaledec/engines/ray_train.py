@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -22,7 +22,9 @@ import pyarrow.fs
 import ray
 import ray.train
 import torch
+from ray.exceptions import RayActorError, RayError
 from ray.train.torch import TorchTrainer, get_device
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor, distributed
 
 from scaledec.engines.ray_mailbox import Mailbox
@@ -98,7 +100,7 @@ def run_training(
     resources = _resources(workers, threads, gpu)
     shelf = storage.child(name)
     _forget_ray_list(shelf)
-    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    mailbox = _mailbox_here()
     trainer = TorchTrainer(
         _run_rank,
         train_loop_config={
@@ -115,7 +117,10 @@ def run_training(
     )
     try:
         return cast("ResultT", _fit(trainer, mailbox, on_report or (lambda _: None)))
+    except (ray.train.TrainingFailedError, RayError) as error:
+        raise _explained(error) from error
     finally:
+        # After an interrupt the workers find it gone and stop, even if the session stays open.
         ray.kill(mailbox)
 
 
@@ -174,7 +179,8 @@ class RaySession:
                 name = self._shelf.next_name()
             with _full_disk_told(self._shelf_location):
                 ray.train.report(dict(metrics), checkpoint=checkpoint, checkpoint_dir_name=name)
-        self._mailbox.put.remote(dict(metrics))
+        # Waited for: where nobody takes the post any more, this is how a rank learns of it.
+        ray.get(self._mailbox.put.remote(dict(metrics)))
 
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
         """The folder of the newest whole checkpoint while the context lasts, ``None`` if there is none."""
@@ -198,19 +204,27 @@ def _full_disk_told(place: Location) -> Iterator[None]:
 def _run_rank(config: dict[str, Any]) -> Any:
     """What each worker runs: the loop, and word of an error that trying again will not mend."""
     mailbox = config["mailbox"]
+    if _is_over(mailbox):
+        return None
     torch.set_num_threads(config["threads"])
+    session = RaySession(config["shelf"], mailbox)
     try:
-        return config["loop"](RaySession(config["shelf"], mailbox), config["job"])
+        return config["loop"](session, config["job"])
     except ScaledecError as error:
-        ray.get(mailbox.fail.remote(error))
-    except Exception:
-        # Collateral damage if another rank has failed for good; a reason to start anew if none has.
-        if ray.get(mailbox.error.remote()) is None:
+        with suppress(RayActorError):
+            ray.get(mailbox.fail.remote(error))
+        if session.world_size > 1:
+            # The others may wait for this rank for ever. Ray stops them and starts all anew, to find it over.
             raise
-    # Ranks that wait for this one find it gone at once, instead of after half an hour.
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
-    return None
+        return None
+
+
+def _is_over(mailbox: Any) -> bool:
+    """Whether a rank has failed for good, or nobody waits for the result any more."""
+    try:
+        return ray.get(mailbox.error.remote()) is not None
+    except RayActorError:
+        return True
 
 
 def _fit(trainer: TorchTrainer, mailbox: Any, on_report: OnReport) -> Any:
@@ -232,10 +246,13 @@ def _fit(trainer: TorchTrainer, mailbox: Any, on_report: OnReport) -> Any:
     failure = ray.get(mailbox.error.remote())
     if failure is not None:
         raise failure
-    try:
-        return outcome.result().return_value
-    except ray.train.TrainingFailedError as error:
-        raise _explained(error) from error
+    return outcome.result().return_value
+
+
+def _mailbox_here() -> Any:
+    """A mailbox on this process's node, where it lives as long as this process does."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
 
 
 def _hand_on(mailbox: Any, on_report: OnReport) -> None:
@@ -296,14 +313,13 @@ def _resources(workers: int, threads: int | Literal["auto"], gpu: bool | Literal
 
 def _forget_ray_list(shelf: Location) -> None:
     """Remove Ray's list of an earlier session, which may be torn, and the checkpoints that are too old."""
-    place = shelf.child(_RAY_LIST)
-    if place.exists():
-        fs, path = place.filesystem()
+    if _RAY_LIST in shelf.list_names():
+        fs, path = shelf.child(_RAY_LIST).filesystem()
         fs.rm(path)
     CheckpointShelf(shelf).prune()
 
 
-def _explained(error: ray.train.TrainingFailedError) -> EngineError:
+def _explained(error: Exception) -> EngineError:
     """The first worker's own words, without Ray's."""
     failures = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
     rank, cause = next(iter(failures.items()))

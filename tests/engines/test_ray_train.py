@@ -28,6 +28,7 @@ from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import Metrics, SaveInto, TrainingSession
 from tests.engines.ray_cluster import kill_session, processes_of_session
 from tests.stages.cluster_ranks import ridges
+from tests.store.conftest import s3_options  # noqa: F401 (a fixture)
 
 pytestmark = [
     pytest.mark.ray,
@@ -234,6 +235,34 @@ def test_after_a_killed_driver_the_next_run_goes_on_to_the_same_bytes(
     assert 3 < int(str(reported[0]["epoch"])) <= EPOCHS
     assert model_bytes(mine) == model_bytes(alone)
     assert len(list(tmp_path.glob("checkpoints/pretrain/checkpoint_0*"))) <= 4
+
+
+def test_a_killed_worker_goes_on_from_a_checkpoint_on_s3(
+    on_ray: None,
+    alone: PretrainJob,
+    s3_options: dict[str, object],  # noqa: F811 (the fixture of that name)
+    tmp_path: Path,
+) -> None:
+    mine = job(tmp_path, run=Location("s3://bucket/training", s3_options))
+    loop = DiesAt(4, tmp_path / "epochs")
+    on_workers(mine, loop=loop)
+    assert loop.trained() == [1, 2, 3, 4, 4, 5, 6, 7, 8]
+    assert model_bytes(mine) == model_bytes(alone)
+
+
+def test_an_interrupted_training_stops_even_though_the_session_stays_open(
+    on_ray: None, tmp_path: Path
+) -> None:
+    def interrupt(metrics: Metrics) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        on_workers(job(tmp_path, epochs=1000, patience=1000), 2, SlowLoop(), on_report=interrupt)
+    end = time.monotonic() + 30
+    while ray.available_resources().get("CPU", 0) < 2:
+        assert time.monotonic() < end, "the workers go on"
+        time.sleep(0.1)
+    assert not (tmp_path / PRETRAINED).exists()
 
 
 def test_without_a_ray_session_there_is_a_clear_error(
