@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from scaledec.synthetic.archive import SyntheticArchive, write_synthetic_archive
 from scaledec.synthetic.settings import DEFAULT_STATIONS, SyntheticSettings
+
+# A shell ignores Ctrl-C in what it runs in the background, and every child would inherit that: the tests
+# that send it to a command of their own would then test the shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
