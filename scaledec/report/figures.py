@@ -5,8 +5,7 @@ Nothing here reads a store; :mod:`scaledec.report.pictures` does, and calls thes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scaledec.report.canvas import new_figure, save_figure
 from scaledec.report.palette import UNLABELLED_COLOUR
 
 if TYPE_CHECKING:
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterPicture", "TimelineRow", "cluster_gallery", "label_timeline"]
 
-_STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "font.family": "DejaVu Sans",
-    "axes.linewidth": 0.6,
-    "axes.labelcolor": "#333333",
-    "axes.edgecolor": "#666666",
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "text.color": "#222222",
-}
-_DPI = 150
 # Parts of the time axis a timeline is divided into: about one and a half pixels each.
 _MOST_BINS = 900
 
@@ -97,7 +82,7 @@ def cluster_gallery(
     n_windows = max(len(cluster.windows) for cluster in clusters)
     low, high = _colour_range(np.concatenate([c.windows.reshape(-1) for c in clusters]))
     edge = _prototype_edge(clusters)
-    with _figure((2.9 + 1.75 * (n_windows + 1), 1.2 + 1.42 * len(clusters))) as figure:
+    with new_figure((2.9 + 1.75 * (n_windows + 1), 1.2 + 1.42 * len(clusters))) as figure:
         layout = figure.add_gridspec(
             len(clusters),
             n_windows + 2,
@@ -130,7 +115,7 @@ def cluster_gallery(
             figure, shown, (0.60, f"power of windows, from the surest to the median one ({power_units})")
         )
         figure.text(0.012, 1.0 - 0.3 / figure.get_figheight(), title, fontsize=12, weight="bold", va="center")
-        return _save(figure, path)
+        return save_figure(figure, path)
 
 
 def label_timeline(
@@ -170,7 +155,7 @@ def label_timeline(
     with_truth = any(row.truth is not None for row in rows)
     strip_in = 1.05 if with_truth else 0.8
     legend_in = 0.75 if with_truth else 0.5
-    with _figure((11.5, 1.15 + legend_in + strip_in * len(rows))) as figure:
+    with new_figure((11.5, 1.15 + legend_in + strip_in * len(rows))) as figure:
         height = figure.get_figheight()
         layout = figure.add_gridspec(
             len(rows),
@@ -200,27 +185,7 @@ def label_timeline(
         figure.text(0.125, 1.0 - 0.3 / height, title, fontsize=12, weight="bold", va="center")
         note = "height of a colour: its share of the windows of that moment"
         figure.text(0.98, 1.0 - 0.33 / height, note, fontsize=8, ha="right", va="center", color="#555555")
-        return _save(figure, path)
-
-
-@contextmanager
-def _figure(size_in: tuple[float, float]) -> Iterator[Figure]:
-    """A figure of the Agg back end in the project's style; it needs no display and leaves no state."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size_in)
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # No software or date in the file: the same picture is the same bytes.
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
-    return path
+        return save_figure(figure, path)
 
 
 def _colour_range(power: npt.NDArray[Any]) -> tuple[float, float]:
