@@ -171,12 +171,10 @@ def label_timeline(
         for number, row in enumerate(rows):
             axes = figure.add_subplot(layout[number])
             _strip(axes, row, (start, end), colours, truth_colours, last=number == len(rows) - 1)
-        shown = [(name, colour, "s") for name, colour in zip(names, colours, strict=True)]
-        _legend(
-            figure, [*shown, ("no label", UNLABELLED_COLOUR, "s")], 0.125, (0.02 + legend_in - 0.25) / height
-        )
+        shown = list(zip(names, colours, strict=True))
+        _legend(figure, [*shown, ("no label", UNLABELLED_COLOUR)], 0.125, (0.02 + legend_in - 0.25) / height)
         if with_truth:
-            true = [(name, colour, "s") for name, colour in zip(truth_names, truth_colours, strict=True)]
+            true = list(zip(truth_names, truth_colours, strict=True))
             figure.text(0.118, 0.155 / height, "truth", ha="right", va="center", fontsize=8.5)
             _legend(figure, true, 0.125, 0.155 / height)
         figure.text(
@@ -334,12 +332,12 @@ def _stacked(label: npt.NDArray[Any], colours: Sequence[str], height: int = 120)
     return np.asarray(palette[np.asarray(order)[np.minimum(place, len(order) - 1)]], dtype=np.float32)
 
 
-def _legend(figure: Figure, entries: Sequence[tuple[str, str, str]], left: float, middle: float) -> None:
+def _legend(figure: Figure, entries: Sequence[tuple[str, str]], left: float, middle: float) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], marker=marker, linestyle="", markersize=7, color=colour, label=name)
-        for name, colour, marker in entries
+        Line2D([], [], marker="s", linestyle="", markersize=7, color=colour, label=name)
+        for name, colour in entries
     ]
     figure.legend(
         handles=handles,
