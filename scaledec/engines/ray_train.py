@@ -118,7 +118,7 @@ def run_training(
     try:
         return cast("ResultT", _fit(trainer, mailbox, on_report or (lambda _: None)))
     except (ray.train.TrainingFailedError, RayError) as error:
-        raise _explained(error) from error
+        raise _explained(error, shelf) from error
     finally:
         # After an interrupt the workers find it gone and stop, even if the session stays open.
         ray.kill(mailbox)
@@ -195,10 +195,14 @@ def _full_disk_told(place: Location) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _LASTING:
             raise
-        raise StoreError(
-            f"cannot write a checkpoint to {place}: {os.strerror(error.errno)}; free some space, make it "
-            "writable or choose another root, then run again: training goes on from the checkpoint before"
-        ) from error
+        raise _cannot_write(place, error) from error
+
+
+def _cannot_write(place: Location, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write a checkpoint to {place}: {os.strerror(error.errno or 0)}; free some space, make it "
+        "writable or choose another root, then run again: training goes on from the checkpoint before"
+    )
 
 
 def _run_rank(config: dict[str, Any]) -> Any:
@@ -319,12 +323,17 @@ def _forget_ray_list(shelf: Location) -> None:
     CheckpointShelf(shelf).prune()
 
 
-def _explained(error: Exception) -> EngineError:
-    """The first worker's own words, without Ray's."""
-    failures = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
-    rank, cause = next(iter(failures.items()))
+def _explained(error: Exception, place: Location) -> ScaledecError:
+    """The first failure's own words, without Ray's."""
+    cause = getattr(error, "controller_failure", None)
+    if isinstance(cause, OSError) and cause.errno in _LASTING:
+        # Ray's controller writes a list of its own beside the checkpoints.
+        return _cannot_write(place, cause)
+    failures = {"controller": cause} if cause else getattr(error, "worker_failures", None) or {"": error}
+    who, cause = next(iter(failures.items()))
     lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    times = f"worker {who} failed {_MAX_FAILURES + 1} times" if isinstance(who, int) else "failed"
     return EngineError(
-        f"training worker {rank} failed {_MAX_FAILURES + 1} times; last: {lines[-1]} (is the node short of "
-        "memory?); run again to go on from the newest checkpoint"
+        f"training {times}; last: {lines[-1]} (is the node short of memory?); run again to go on from the "
+        "newest checkpoint"
     )
