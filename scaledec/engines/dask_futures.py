@@ -16,6 +16,7 @@ from dask.utils import parse_bytes
 from distributed import Client, Future, KilledWorker
 
 from scaledec.errors import EngineError
+from scaledec.interrupts import remembered_interrupts
 
 __all__ = [
     "DASHBOARD",
@@ -84,11 +85,15 @@ def run_futures(
     EngineError
         If a task's worker died three times, or workers or scheduler are lost for good.
     """
-    window = _Window(client, function, own_scheduler=own_scheduler)
-    try:
-        yield from window.run(iter(tasks))
-    finally:
-        window.cancel()
+    with remembered_interrupts() as check:
+        window = _Window(client, function, own_scheduler=own_scheduler)
+        try:
+            for result in window.run(iter(tasks)):
+                # Futures are dropped at every turn, and an interrupt inside their __del__ is forgotten.
+                check()
+                yield result
+        finally:
+            window.cancel()
 
 
 class _Window:

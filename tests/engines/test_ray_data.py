@@ -136,7 +136,11 @@ def facts(result: TaskResult) -> object:
 def kill_one_actor() -> list[int]:
     """End one labelling actor of this process's own Ray session."""
     for process in psutil.Process().children(recursive=True):
-        if "MapWorker" in " ".join(process.cmdline()):
+        try:
+            is_actor = "MapWorker" in " ".join(process.cmdline())
+        except psutil.Error:  # it ended while we looked
+            continue
+        if is_actor:
             os.kill(process.pid, signal.SIGKILL)
             return [process.pid]
     return []

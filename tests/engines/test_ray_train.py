@@ -148,7 +148,8 @@ def test_an_error_of_ours_comes_back_as_it_was_raised_and_is_not_tried_again(
         run_training(
             fails_for_good, count, storage=Location(str(tmp_path)), name="x", workers=workers, threads=1
         )
-    assert count.read_text() == "x" * workers
+    # One start each; rank 0's error may end the group before the other has begun.
+    assert 1 <= len(count.read_text()) <= workers
 
 
 def always_dies(session: TrainingSession, count: Path) -> None:
@@ -195,14 +196,14 @@ with ray_session(None, cpus=2):
 
 
 class SlowLoop:
-    """Pretraining with a pause after each epoch, so that there is time to kill someone."""
+    """Pretraining with pauses, so that there is time to kill someone: long ones from the fourth epoch on."""
 
     def __call__(self, session: TrainingSession, job: PretrainJob) -> PretrainOutcome:
         report = session.report
 
         def report_slowly(metrics: Metrics, save: SaveInto | None = None) -> None:
             report(metrics, save)
-            time.sleep(0.5)
+            time.sleep(5.0 if int(str(metrics["epoch"])) > 3 else 0.3)
 
         session.report = report_slowly  # type: ignore[method-assign]
         return pretrain_loop(session, job)

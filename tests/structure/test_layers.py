@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "scaledec"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("vocabulary",),
-    ("location", "grid", "progress"),
+    ("location", "grid", "progress", "interrupts"),
     ("places",),
     ("config",),
     ("numerics",),
