@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from scaledec.errors import StoreError
-from scaledec.numerics.windows import finite_frames, finite_windows, gather_windows, usable_windows
 from scaledec.stages.label_region import LabelContext, failed, write_block
 from scaledec.stages.readahead import read_ahead
+from scaledec.stages.window_reader import SegmentWindows, open_windows
 from scaledec.store.cube import CubeStore
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.store.open import decode_in_one_thread
@@ -21,18 +20,6 @@ from scaledec.training.saved_model import SavedModel
 from scaledec.vocabulary import LabelTask, TaskResult
 
 __all__ = ["LabelContext", "Labeller", "label_task"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """What a segment's windows are cut from; kept apart because joining them would copy a day."""
-
-    power: npt.NDArray[Any]
-    """Shape (frame, frequency)."""
-    head: npt.NDArray[Any]
-    """The next segment's first frames, shape (head frame, frequency)."""
-    coverage: npt.NDArray[np.uint8]
-    """Of both, shape (frame + head frame,)."""
 
 
 class Labeller:
@@ -58,7 +45,7 @@ class Labeller:
             torch.set_num_threads(threads)
             decode_in_one_thread()
         self.context = context
-        self._cube = CubeStore.open(context.cube)
+        self._windows = open_windows(CubeStore.open(context.cube), context.windows)
         self._model = SavedModel.load(context.model, device=torch.device("cuda" if gpu else "cpu"))
 
     def label(self, task: LabelTask) -> LabelBlock:
@@ -74,9 +61,9 @@ class Labeller:
         """
         times = range(task.first_time_index, task.stop_time_index)
         block = self._unlabelled(task)
-        segments = read_ahead(lambda time_index: self._read(task.channel_index, time_index), times)
+        segments = read_ahead(partial(self._windows.read_segment, task.channel_index), times)
         for row, segment in enumerate(segments):
-            chosen = self._usable(segment)
+            chosen = segment.usable
             if not len(chosen):
                 continue
             z_ND = self._embed(segment, chosen)
@@ -104,39 +91,14 @@ class Labeller:
         labels = LabelStore.open(self.context.labels, "r+")
         return write_block(labels, task, block, label_s=time.perf_counter() - started)
 
-    def _read(self, channel_index: int, time_index: int) -> _Segment:
-        n_frames, n_head = self.context.windows.n_frames, self.context.windows.head_frames
-        power, coverage = self._cube.read_frames(channel_index, time_index)
-        if not n_head:
-            return _Segment(power, power[:0], coverage)
-        head, head_coverage = self._cube.read_frames(
-            channel_index, time_index, first=n_frames, stop=n_frames + n_head
-        )
-        return _Segment(power, head, np.concatenate([coverage, head_coverage]))
-
-    def _usable(self, segment: _Segment) -> npt.NDArray[np.int64]:
-        """Numbers of the windows that can be labelled, ascending."""
-        windows = self.context.windows
-        cut = {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
-        usable = usable_windows(segment.coverage, min_coverage=windows.min_coverage, **cut)
-        if usable.any():
-            finite = np.concatenate([finite_frames(segment.power), finite_frames(segment.head)])
-            usable &= finite_windows(finite, **cut)
-        return np.flatnonzero(usable)
-
-    def _embed(self, segment: _Segment, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def _embed(self, segment: SegmentWindows, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Embedding of the chosen windows, shape (chosen, latent)."""
-        step, cut = self.context.batch, self.context.windows
-        parts = []
-        for i in range(0, len(chosen), step):
-            windows = gather_windows(
-                segment.power, segment.head, chosen[i : i + step], length=cut.length, stride=cut.stride
-            )
-            parts.append(self._model.embed(windows))
-        return np.concatenate(parts)
+        step = self.context.batch
+        starts = range(0, len(chosen), step)
+        return np.concatenate([self._model.embed(segment.gather(chosen[i : i + step])) for i in starts])
 
     def _unlabelled(self, task: LabelTask) -> LabelBlock:
-        shape = task.stop_time_index - task.first_time_index, self.context.windows.n_windows
+        shape = task.stop_time_index - task.first_time_index, self._windows.n_windows
         latent = self._model.spec.latent
         return LabelBlock(
             channel_index=task.channel_index,

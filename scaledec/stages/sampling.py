@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -11,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.errors import TrainingError
-from scaledec.grid import SpectrogramGrid, WindowGrid
 
-__all__ = ["Group", "share_equally", "split_groups", "windows_within_segment"]
+__all__ = ["Group", "share_equally", "split_groups"]
 
 Group: TypeAlias = tuple[str, int]
 """Station (NET.STA) and segment: what is never divided between training and validation."""
@@ -88,13 +86,6 @@ def split_groups(weights: Mapping[Group, int], share: float, rng: np.random.Gene
         held_out.append(group)
         weight += weights[group]
     return frozenset(held_out)
-
-
-def windows_within_segment(grid: SpectrogramGrid, windows: WindowGrid) -> int:
-    """How many windows, from the first on, use no sample of the next segment."""
-    # The last frame m of a window uses samples up to m * hop + nperseg.
-    last_frame = (grid.samples_per_segment - grid.nperseg) // grid.hop
-    return min(windows.n_windows, max(0, math.floor((last_frame + 1 - windows.length) / windows.stride) + 1))
 
 
 def _one_station_after_another(groups: Sequence[Group], rng: np.random.Generator) -> list[Group]:

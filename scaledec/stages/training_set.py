@@ -19,11 +19,10 @@ import numpy.typing as npt
 
 from scaledec.config import Config, cube_fingerprint, hash_json
 from scaledec.errors import TrainingError
-from scaledec.grid import WindowGrid
 from scaledec.location import Location
-from scaledec.numerics.windows import cut_windows, finite_frames, finite_windows, usable_windows
 from scaledec.stages.readahead import read_ahead
-from scaledec.stages.sampling import Group, share_equally, split_groups, windows_within_segment
+from scaledec.stages.sampling import Group, share_equally, split_groups
+from scaledec.stages.window_reader import WindowReader, open_windows
 from scaledec.store.cube import CubeStore
 from scaledec.store.training import TRAIN, VALIDATION, TrainingStore, TrainingTemplate
 
@@ -44,8 +43,6 @@ _log = logging.getLogger(__name__)
 # A segment costs one read however many windows are taken from it; so many keep reading cheap while the
 # sample still spreads over many days.
 _WINDOWS_PER_SEGMENT = 32
-# Up to so many windows are read one by one: about as many as a day at 100 Hz has inner chunks.
-_READ_SINGLY = 8
 _READERS = 4
 _STREAM_SPLIT = 2**31  # seed stream of the split; channels use their own index
 
@@ -100,11 +97,9 @@ def build_training_set(
     n = sum(draw.wanted for draw in draws)
     if n < config.pretrain.windows:
         _log.warning("the cube holds %d usable windows of the %d asked for", n, config.pretrain.windows)
-    windows = config.window_grid
+    reader = open_windows(cube, config.window_grid)
     with TrainingStore.create(location, _template(config, cube), n) as writer:
-        for draw, chosen, power in read_ahead(
-            lambda draw: _read_draw(cube, windows, draw), draws, ahead=_READERS
-        ):
+        for draw, chosen, power in read_ahead(lambda draw: _read_draw(reader, draw), draws, ahead=_READERS):
             if len(chosen):
                 writer.append(
                     power,
@@ -150,14 +145,15 @@ def draw_windows(
         If too few windows are usable, or they cannot be split.
     """
     seed = config.pretrain.seed % 2**64
+    reader = open_windows(cube, config.window_grid)
     channels = [
         _Channel(index, times, np.random.default_rng([seed, index]))
         for index, times in enumerate(_segments_of_each_channel(cube, segments))
     ]
-    _visit(cube, config.window_grid, channels, config.pretrain.windows)
+    _visit(reader, channels, config.pretrain.windows)
     split_rng = np.random.default_rng([seed, _STREAM_SPLIT])
     held_out = _split(cube, channels, config.pretrain.windows, config.pretrain.validation, split_rng)
-    _leave_out_windows_across_the_split(cube, config.window_grid, channels, held_out)
+    _leave_out_windows_across_the_split(cube, reader, channels, held_out)
     draws = tuple(_draws(cube, channels, config.pretrain.windows, held_out))
     _check_enough(config, draws)
     return draws
@@ -206,20 +202,12 @@ def _segments_of_each_channel(
     return list(times)
 
 
-def _visit(cube: CubeStore, windows: WindowGrid, channels: Sequence[_Channel], total: int) -> None:
+def _visit(reader: WindowReader, channels: Sequence[_Channel], total: int) -> None:
     """Look at the coverage of segments until every channel can give its share, or has no more."""
 
     def look(place: tuple[_Channel, int]) -> npt.NDArray[np.int64]:
         channel, time_index = place
-        coverage = cube.read_coverage(channel.index, time_index, stop=windows.n_frames + windows.head_frames)
-        usable = usable_windows(
-            coverage,
-            length=windows.length,
-            stride=windows.stride,
-            n_windows=windows.n_windows,
-            min_coverage=windows.min_coverage,
-        )
-        return np.flatnonzero(usable)
+        return reader.covered(channel.index, time_index)
 
     with ThreadPoolExecutor(_READERS) as pool:
         while True:
@@ -266,15 +254,15 @@ def _group(cube: CubeStore, channel: _Channel, time_index: int) -> Group:
 
 
 def _leave_out_windows_across_the_split(
-    cube: CubeStore, windows: WindowGrid, channels: Sequence[_Channel], held_out: Mapping[Group, bool]
+    cube: CubeStore, reader: WindowReader, channels: Sequence[_Channel], held_out: Mapping[Group, bool]
 ) -> None:
     """Drop windows that use samples of the next segment where that one is in the other split."""
-    inside = windows_within_segment(cube.grid, windows)
     for channel in channels:
         for time_index, usable in channel.usable.items():
             here = held_out.get(_group(cube, channel, time_index))
             if here is not held_out.get(_group(cube, channel, time_index + 1), here):
-                channel.usable[time_index] = usable[usable < inside]
+                across = reader.reach_on(channel.index, time_index, usable)
+                channel.usable[time_index] = usable[~across]
 
 
 def _draws(
@@ -299,40 +287,8 @@ def _check_enough(config: Config, draws: Sequence[Draw]) -> None:
             )
 
 
-def _read_draw(cube: CubeStore, windows: WindowGrid, draw: Draw) -> _Windows:
+def _read_draw(reader: WindowReader, draw: Draw) -> _Windows:
     """The windows of one segment in the order of time; those with a value that is not finite are replaced."""
-    read = _read_singly if draw.wanted <= _READ_SINGLY else _read_whole
-    chosen, power = read(cube, windows, draw)
+    chosen, power = reader.read(draw.channel_index, draw.time_index, draw.candidates, draw.wanted)
     order = np.argsort(chosen)
     return draw, chosen[order], power[order]
-
-
-def _read_whole(
-    cube: CubeStore, windows: WindowGrid, draw: Draw
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    power, _ = cube.read_frames(
-        draw.channel_index, draw.time_index, stop=windows.n_frames + windows.head_frames
-    )
-    cut = {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
-    finite = finite_windows(finite_frames(power), **cut)
-    chosen = draw.candidates[finite[draw.candidates]][: draw.wanted]
-    return chosen, cut_windows(power, **cut)[chosen]
-
-
-def _read_singly(
-    cube: CubeStore, windows: WindowGrid, draw: Draw
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    chosen: list[int] = []
-    powers: list[npt.NDArray[Any]] = []
-    for window in map(int, draw.candidates):
-        if len(chosen) == draw.wanted:
-            break
-        first = window * windows.stride
-        power, _ = cube.read_frames(
-            draw.channel_index, draw.time_index, first=first, stop=first + windows.length
-        )
-        if np.isfinite(power).all():
-            chosen.append(window)
-            powers.append(power)
-    shape = 0, windows.length, cube.grid.n_frequencies
-    return np.array(chosen, np.int64), np.stack(powers) if powers else np.empty(shape, cube.template.dtype)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from scaledec.errors import TrainingError
 from scaledec.grid import SpectrogramGrid, WindowGrid
-from scaledec.stages.sampling import share_equally, split_groups, windows_within_segment
+from scaledec.stages.continuous_windows import windows_within_segment
+from scaledec.stages.sampling import share_equally, split_groups
 
 
 @given(st.integers(0, 2_000), st.lists(st.integers(0, 300), max_size=12))

@@ -11,6 +11,7 @@ import pytest
 from scaledec.config import Config
 from scaledec.errors import TrainingError
 from scaledec.location import Location
+from scaledec.stages.continuous_windows import ContinuousWindows
 from scaledec.stages.training_set import build_training_set, draw_windows
 from scaledec.store.cube import CubeStore
 from scaledec.store.training import VALIDATION, TrainingStore
@@ -169,13 +170,12 @@ def test_a_window_that_is_not_finite_in_spite_of_its_coverage_is_replaced(tmp_pa
 def test_few_windows_are_read_one_by_one_with_the_same_result(tmp_path: Path) -> None:
     config = small_config(tmp_path, pretrain={"windows": 16})
     cube = make_cube(config, channels_of(2), 4)
-    from scaledec.stages import training_set as module
-
+    reader = ContinuousWindows(cube, config.window_grid)
     draws = draw_windows(config, cube)
     assert all(draw.wanted <= 8 for draw in draws)
     for draw in draws:
-        singly = module._read_singly(cube, config.window_grid, draw)
-        whole = module._read_whole(cube, config.window_grid, draw)
+        asked = draw.channel_index, draw.time_index, draw.candidates, draw.wanted
+        singly, whole = reader.read_singly(*asked), reader.read_whole(*asked)
         for a, b in zip(singly, whole, strict=True):
             np.testing.assert_array_equal(a, b)
 

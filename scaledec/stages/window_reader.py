@@ -1,0 +1,84 @@
+"""How sampling and labelling see the windows of a cube, whichever way they were cut.
+
+Windows are numbered within a segment of a channel. Where one starts, whether it can be used and how it
+is read is the reader's business: windows at a stride, windows at events, or several components stacked
+differ in nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.grid import WindowGrid
+from scaledec.stages.continuous_windows import ContinuousWindows
+from scaledec.store.cube import CubeStore
+
+__all__ = ["SegmentWindows", "WindowReader", "open_windows"]
+
+
+class SegmentWindows(Protocol):
+    """The windows of one segment, read once; a day is never copied."""
+
+    @property
+    def usable(self) -> npt.NDArray[np.int64]:
+        """Numbers of the windows with enough real samples and no value that is not finite, ascending."""
+        ...
+
+    def gather(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Power of the chosen windows (ascending), shape (chosen, frame, frequency)."""
+        ...
+
+
+class WindowReader(Protocol):
+    """The windows of a cube. Methods may be called from several threads at once.
+
+    An axis of planes, where there is one, stands between windows and frames.
+    """
+
+    @property
+    def n_windows(self) -> int:
+        """The most windows that a segment holds: numbers run from 0 to one less."""
+        ...
+
+    def covered(self, channel_index: int, time_index: int) -> npt.NDArray[np.int64]:
+        """Numbers of the windows with enough real samples, ascending; power is not read."""
+        ...
+
+    def reach_on(
+        self, channel_index: int, time_index: int, windows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Which of the windows use samples of the next segment."""
+        ...
+
+    def start_ns(self, channel_index: int, time_index: int) -> npt.NDArray[np.int64]:
+        """First sample of every window, nanoseconds of UTC, shape (n_windows,)."""
+        ...
+
+    def read(
+        self, channel_index: int, time_index: int, candidates: npt.NDArray[np.int64], wanted: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """The first ``wanted`` of the candidates whose values are all finite.
+
+        Returns
+        -------
+        Their numbers in the order of the candidates, shape (window,), and their power, shape
+        (window, frame, frequency).
+
+        Raises
+        ------
+        StoreError
+            If the cube cannot be read.
+        """
+        ...
+
+    def read_segment(self, channel_index: int, time_index: int) -> SegmentWindows:
+        """All windows of a segment, for labelling; ``StoreError`` if the cube cannot be read."""
+        ...
+
+
+def open_windows(cube: CubeStore, windows: WindowGrid) -> WindowReader:
+    """The reader of a cube's windows."""
+    return ContinuousWindows(cube, windows)
