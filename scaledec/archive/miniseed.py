@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaledec.archive import records, rescue
+from scaledec.archive import by_obspy, records, rescue
 from scaledec.archive.pieces import Findings, HeaderSpan, Piece, ReadOutcome
 from scaledec.archive.records import Allocate, is_believable
 from scaledec.errors import UnreadableInputError
@@ -56,7 +56,7 @@ def read_pieces(
     """
     findings = Findings()
     traces = records.load(data, findings, start_ns=start_ns, end_ns=end_ns, record_list=True)
-    pieces = [] if traces is None else records.decode(traces, channel, findings, allocate, len(data))
+    pieces = [] if traces is None else records.decode(traces, channel, findings, allocate, data)
     if traces is None or (findings.bad_records and not pieces):
         pieces = _decode_with_obspy(data, channel, start_ns, end_ns, name, findings)
     if channel is not None and not pieces:
@@ -108,7 +108,6 @@ def _decode_with_obspy(
     findings: Findings,
 ) -> list[Piece]:
     traces = _ask_obspy(data, name, findings, headers_only=False)
-    findings.dropped_bytes = findings.bad_records = 0  # of the first attempt; ObsPy tells by warnings
     pieces = []
     for trace in traces:
         if wanted not in (None, trace.channel):
@@ -122,16 +121,18 @@ def _decode_with_obspy(
     return pieces
 
 
-def _ask_obspy(data: bytes, name: str, findings: Findings, *, headers_only: bool) -> list[rescue.ObspyTrace]:
+def _ask_obspy(
+    data: bytes, name: str, findings: Findings, *, headers_only: bool
+) -> list[by_obspy.ObspyTrace]:
     try:
-        traces, notes = rescue.read_with_obspy(data, headers_only=headers_only)
+        traces, notes = by_obspy.read_with_obspy(data, headers_only=headers_only)
     except ValueError as error:
         reasons = "; ".join([*findings.notes, findings.first_reason, str(error)]).strip("; ")
         raise UnreadableInputError(
             f"{name} ({len(data)} bytes) holds no readable miniSEED record: "
             f"{rescue.describe(data)} ({reasons})"
         ) from error
-    findings.notes.clear()
+    findings.forget_losses()  # of the first attempt; ObsPy tells by warnings
     findings.notes.update(dict.fromkeys([*notes, "read with ObsPy: pymseed cannot"]))
     return traces
 

@@ -48,16 +48,20 @@ def load(
         "endtime": None if end_ns is None else f"{format_time(end_ns - 1)}Z",
         "record_list": record_list,
     }
-    if rescue.is_whole(data) and (traces := _parse(data, selection, findings)) is not None:
-        return traces
-    good, findings.dropped_bytes = rescue.good_records(data)
-    return _parse(good, selection, findings) if good else None
+    survey = rescue.whole_records(data)
+    traces = None if survey is None else _parse(survey.records, selection, findings)
+    if survey is None or traces is None:
+        survey = rescue.good_records(data)
+        traces = _parse(survey.records, selection, findings) if survey.records else None
+    findings.left_out.extend(survey.left_out)
+    findings.n_without_samples = survey.n_without_samples
+    return traces
 
 
 def _parse(data: bytes, selection: dict[str, Any], findings: Findings) -> MS3TraceList | None:
     traces = MS3TraceList()
     try:
-        traces.add_buffer(rescue.with_end(data), **selection)
+        traces.add_buffer(data, **selection)
     except RuntimeError as error:
         findings.notes.setdefault(str(error))
         return None
@@ -70,7 +74,7 @@ def decode(
     wanted: ChannelId | None,
     findings: Findings,
     allocate: Allocate,
-    n_bytes: int,
+    data: bytes,
 ) -> list[Piece]:
     """All samples of the wanted channel (of every one, if ``None``); what is left out goes to findings."""
     pieces: list[Piece] = []
@@ -82,14 +86,18 @@ def decode(
         for segment in trace:
             if segment.samplecnt <= 0:
                 continue
-            if _sample_type(segment) == _TEXT:
-                findings.notes.setdefault(f"text records of {channel} hold no samples")
-                continue
             if not is_believable(segment.samprate):
-                findings.notes.setdefault(f"{segment.samplecnt} samples at {segment.samprate:g} Hz left out")
+                _leave_out(segment, channel, findings)
                 continue
-            pieces.extend(_decode_segment(segment, channel, findings, allocate, n_bytes))
+            pieces.extend(_decode_segment(segment, channel, findings, allocate, data))
     return pieces
+
+
+def _leave_out(segment: Any, channel: ChannelId, findings: Findings) -> None:
+    if _sample_type(segment) == _TEXT:
+        findings.text_records[channel] += len(segment.recordlist)
+    else:
+        findings.notes.setdefault(f"{segment.samplecnt} samples at {segment.samprate:g} Hz left out")
 
 
 def identify(trace: Any) -> ChannelId | str:
@@ -118,18 +126,18 @@ def _sample_type(segment: Any) -> str | None:
 
 
 def _decode_segment(
-    segment: Any, channel: ChannelId, findings: Findings, allocate: Allocate, n_bytes: int
+    segment: Any, channel: ChannelId, findings: Findings, allocate: Allocate, data: bytes
 ) -> Iterator[Piece]:
     number, rate = int(segment.samplecnt), float(segment.samprate)
     dtype = _DTYPES.get(_sample_type(segment) or "")
-    if dtype is not None and number <= _SAMPLES_PER_BYTE * n_bytes:
+    if dtype is not None and number <= _SAMPLES_PER_BYTE * len(data):
         samples = allocate(number, dtype)
         if _unpack_whole(segment, samples):
             findings.collect_messages()
             for start_ns, first, stop in _steady_parts(segment):
                 yield Piece(channel, start_ns, rate, samples[first:stop])
             return
-    yield from _decode_records(segment, channel, findings)
+    yield from _decode_records(segment, channel, findings, data)
 
 
 def _unpack_whole(segment: Any, samples: npt.NDArray[Any]) -> bool:
@@ -162,18 +170,29 @@ def _steady_parts(segment: Any) -> Iterator[tuple[int, int, int]]:
     yield start, first, position
 
 
-def _decode_records(segment: Any, channel: ChannelId, findings: Findings) -> Iterator[Piece]:
-    """Record by record, for segments that mix encodings or hold a damaged record."""
+def _decode_records(segment: Any, channel: ChannelId, findings: Findings, data: bytes) -> Iterator[Piece]:
+    """Record by record, for segments that mix encodings or hold text or a damaged record."""
     for entry in segment.recordlist:
         record = entry.record
-        if record.samplecnt > _SAMPLES_PER_BYTE * record.reclen:
-            findings.drop_record(record.reclen, f"{record.samplecnt} samples in {record.reclen} bytes")
-            continue
         try:
-            record.unpack_data()
+            samples = _samples_of(record)
         except (RuntimeError, ValueError) as error:
-            findings.drop_record(record.reclen, error)
+            findings.drop_record(data.find(record.record_mv), record.reclen, error)
             continue
-        samples = np.array(record.np_datasamples)
-        if samples.dtype.kind in "if" and len(samples):
+        if samples is None:
+            findings.text_records[channel] += 1
+        else:
             yield Piece(channel, int(record.starttime), float(record.samprate), samples)
+
+
+def _samples_of(record: Any) -> npt.NDArray[Any] | None:
+    """A copy of a record's samples; ``None`` for text. Raises ``ValueError`` or ``RuntimeError``."""
+    if record.samplecnt > _SAMPLES_PER_BYTE * record.reclen:
+        raise ValueError(f"{record.samplecnt} samples in {record.reclen} bytes")
+    record.unpack_data()
+    if record.sampletype == _TEXT:
+        return None
+    samples = np.array(record.np_datasamples)
+    if len(samples) != record.samplecnt:
+        raise ValueError(f"{len(samples)} samples where its header says {record.samplecnt}")
+    return samples

@@ -1,159 +1,177 @@
-"""Bytes that are not plain miniSEED: cut out the good records, ask ObsPy, or say what they are."""
+"""Bytes that may not be plain miniSEED: find the complete records among them, or say what they are.
+
+A record's header says how long the record is, and every reader believes it: one flipped bit there makes
+a reader step over the records that follow, in silence. So lengths are checked here before reading.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import string
-import sys
-import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pymseed import MS3Record
 
-from scaledec.vocabulary import ChannelId
-
-__all__ = ["ObspyTrace", "describe", "good_records", "is_whole", "read_with_obspy", "with_end"]
+__all__ = ["RECORD_START", "Survey", "describe", "good_records", "whole_records"]
 
 # Sequence number, quality and reserved byte of a miniSEED 2 header; indicator and version of miniSEED 3.
-_RECORD_START = re.compile(rb"[0-9 \x00]{6}[DRQM][ \x00]|MS\x03")
+RECORD_START = re.compile(rb"[0-9 \x00]{6}[DRQM][ \x00]|MS\x03")
+"""How a header begins."""
+
 _QUALITIES = np.frombuffer(b"DRQM", np.uint8)
 _LONGEST_RECORD_2 = 1 << 16
+_SHORTEST_RECORD_2 = 128
 _SHORTEST_HEADER_2 = 64
+# Blockettes stand before the samples; a chain of them beyond this is a wrong one.
+_LONGEST_HEADER_2 = 4096
 _HEADER_3 = 40
+# Places in a miniSEED 2 header: station to network codes; year; samples; first blockette.
+_CODES = slice(8, 20)
+_YEAR = slice(20, 22)
+_COUNT = 30
+_FIRST_BLOCKETTE = slice(46, 48)
+_FIXED_HEADER_2 = 48
+_YEARS = range(1900, 2101)
+_BLOCKETTE_1000 = 1000
+_LENGTH_IN_1000 = 6
 # Each false start costs about 20 microseconds; beyond this many the rest is taken as garbage.
 _MOST_FALSE_STARTS = 20_000
 _QUOTED = 60
 
 
-class ObspyTrace(NamedTuple):
-    """One trace that ObsPy read; ``samples`` is empty when only headers were asked for."""
+class Survey(NamedTuple):
+    """The complete records among some bytes."""
 
-    channel: ChannelId
-    start_ns: int
-    end_ns: int
-    sampling_rate_hz: float
-    samples: npt.NDArray[Any]
+    records: bytes
+    """All of them, joined; then the beginning of another where only that tells the last one's length."""
+    left_out: tuple[tuple[int, int], ...]
+    """(first byte, end) of the stretches that belong to none."""
+    n_without_samples: int
+    """Records whose header says that they hold none."""
 
 
-def is_whole(data: bytes) -> bool:
-    """Whether the bytes are plainly nothing but complete records, each after the other.
+def whole_records(data: bytes) -> Survey | None:
+    """The survey of bytes that plainly are nothing but complete records; ``None`` means: look closely.
 
-    Exact for miniSEED 3 and for miniSEED 2 of one record length; ``False`` only means: look closely.
+    Exact for miniSEED 3, and for miniSEED 2 of one record length: there every header must stand where
+    that length puts it and say that length itself.
     """
     if data[:3] == b"MS\x03":
-        return _is_whole_3(data)
+        return _whole_3(data)
     try:
         length = MS3Record.parse(memoryview(data)[:_LONGEST_RECORD_2]).reclen
     except (RuntimeError, ValueError):
-        return False
-    if len(data) % length:
-        return False
-    headers = np.frombuffer(data, np.uint8)
-    return bool(np.isin(headers[6::length], _QUALITIES).all() and (headers[::length] < ord(":")).all())
+        return None
+    if len(data) % length or not _is_as_long_as_it_says(memoryview(data), 0, length):
+        return None
+    octets = np.frombuffer(data, np.uint8).reshape(-1, length)
+    if not (np.isin(octets[:, 6], _QUALITIES).all() and (octets[:, 0] < ord(":")).all()):
+        return None
+    place = _place_of_length(data[: min(length, _LONGEST_HEADER_2)])
+    if place is not None and not _lengths_agree(octets, place):
+        return None
+    n_without = len(octets) - int(np.count_nonzero(octets[:, _COUNT] | octets[:, _COUNT + 1]))
+    return Survey(data if place is not None else _with_end(data), (), n_without)
 
 
-def _is_whole_3(data: bytes) -> bool:
-    offset = 0
+def _lengths_agree(octets: npt.NDArray[np.uint8], place: int) -> bool:
+    """Whether all records (one a row) have blockette 1000 where the first one has it, with its length."""
+    first = _FIRST_BLOCKETTE.start
+    telling = octets[:, [first, first + 1, place, place + 1, place + _LENGTH_IN_1000]]
+    return bool((telling == telling[0]).all())
+
+
+def _place_of_length(record: bytes) -> int | None:
+    """Where blockette 1000 begins; ``None`` in a record that has none and ends where the next one begins."""
+    order: Literal["big", "little"] = "big" if int.from_bytes(record[_YEAR], "big") in _YEARS else "little"
+    place = int.from_bytes(record[_FIRST_BLOCKETTE], order)
+    while _FIXED_HEADER_2 <= place < len(record) - _LENGTH_IN_1000:
+        if int.from_bytes(record[place : place + 2], order) == _BLOCKETTE_1000:
+            return place
+        following = int.from_bytes(record[place + 2 : place + 4], order)
+        if following <= place:  # the last one, or a chain that loops
+            return None
+        place = following
+    return None
+
+
+def _whole_3(data: bytes) -> Survey | None:
+    offset = n_without = 0
     while offset + _HEADER_3 <= len(data) and data[offset : offset + 3] == b"MS\x03":
         identifier = data[offset + 33]
         extra = int.from_bytes(data[offset + 34 : offset + 36], "little")
         payload = int.from_bytes(data[offset + 36 : offset + 40], "little")
+        n_without += not any(data[offset + 24 : offset + 28])
         offset += _HEADER_3 + identifier + extra + payload
-    return offset == len(data)
+    return Survey(data, (), n_without) if offset == len(data) else None
 
 
-def with_end(data: bytes) -> bytes:
-    """The records, followed by the beginning of another one where only that tells the last one's length.
-
-    A miniSEED 2 record without blockette 1000 ends where the next one begins; libmseed's trace lists
-    leave out the last record of a buffer of such.
-    """
-    try:
-        ends_itself = next(MS3Record.from_buffer(data)).encoding >= 0
-    except (RuntimeError, ValueError):
-        return data
-    return data if ends_itself else data + data[:_SHORTEST_HEADER_2]
+def _with_end(records: bytes) -> bytes:
+    """A miniSEED 2 record without blockette 1000 ends where the next begins: libmseed leaves out the last."""
+    return records + records[:_SHORTEST_HEADER_2]
 
 
-def good_records(data: bytes) -> tuple[bytes, int]:
-    """The complete records among the bytes, joined, and how many bytes lie outside them."""
+def good_records(data: bytes) -> Survey:
+    """The complete records among any bytes, found by their headers."""
     view = memoryview(data)
-    good: list[memoryview] = []
-    offset = 0
+    good: list[tuple[int, int]] = []
+    offset = n_without = 0
+    ends_itself = True
     for _ in range(_MOST_FALSE_STARTS):
-        found = _RECORD_START.search(data, offset)
+        found = RECORD_START.search(data, offset)
         if found is None:
             break
-        length = _length_of_records(view[found.start() :])
-        if length:
-            good.append(view[found.start() : found.start() + length])
-        offset = found.start() + max(length, 1)
-    joined = b"".join(good)
-    return joined, len(data) - len(joined)
+        start = end = found.start()
+        for record in _records_in_a_row(view[start:]):
+            end += record.reclen
+            n_without += not record.samplecnt
+            ends_itself = record.encoding >= 0
+        if end > start:
+            good.append((start, end))
+        offset = max(end, start + 1)
+    joined = b"".join(view[start:end] for start, end in good)
+    left_out = tuple(_stretches_between(good, len(data)))
+    return Survey(joined if ends_itself else _with_end(joined), left_out, n_without)
 
 
-def _length_of_records(view: memoryview) -> int:
-    """Bytes of the unbroken row of complete records that the bytes begin with."""
-    length = 0
+def _records_in_a_row(view: memoryview) -> Iterator[MS3Record]:
+    """Each complete record, until something else comes; valid until the next one."""
+    offset = 0
     try:
         for record in MS3Record.from_buffer(view):
-            length += record.reclen
+            if record.formatversion == 2 and not _is_as_long_as_it_says(view, offset, record.reclen):
+                return
+            yield record
+            offset += record.reclen
     except (RuntimeError, ValueError):
-        return length  # what comes next is no complete record: the caller looks on from there
-    return length
+        return  # what comes next is no complete record: the caller looks on from there
 
 
-def read_with_obspy(data: bytes, *, headers_only: bool = False) -> tuple[list[ObspyTrace], list[str]]:
-    """What ObsPy reads, and its warnings.
+def _is_as_long_as_it_says(view: memoryview, offset: int, length: int) -> bool:
+    """Whether a miniSEED 2 record of the length that libmseed takes it for can be one.
 
-    Raises
-    ------
-    ValueError
-        With ObsPy's reason, if it cannot read the bytes either.
+    Not if its blockette 1000 says another (libmseed's shift overflows), and not if headers of the same
+    channel stand inside it.
     """
-    if _RECORD_START.search(data) is None:
-        raise ValueError("no record header in it")
-    with warnings.catch_warnings():
-        # ObsPy 1.5 looks up its plugins through a deprecated interface of importlib.metadata.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import obspy
-    with warnings.catch_warnings(record=True) as caught, _no_unraisable_reports():
-        warnings.simplefilter("always")
-        try:
-            stream = obspy.read(io.BytesIO(data), format="MSEED", headonly=headers_only)
-        except Exception as error:  # ObsPy documents no base class for what its readers raise
-            raise ValueError(f"ObsPy: {type(error).__name__}: {error}") from error
-    traces = [
-        _from_obspy(trace) for trace in stream if trace.data.dtype.kind in "if" and trace.stats.npts > 0
-    ]
-    return traces, [f"ObsPy: {warning.message}" for warning in caught]
-
-
-@contextlib.contextmanager
-def _no_unraisable_reports() -> Iterator[None]:
-    """Silence: ObsPy's log callback trips over station names that are not UTF-8 and reports to stderr."""
-    hook = sys.unraisablehook
-    sys.unraisablehook = lambda _: None
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-
-
-def _from_obspy(trace: Any) -> ObspyTrace:
-    stats = trace.stats
-    return ObspyTrace(
-        ChannelId(stats.network, stats.station, stats.location, stats.channel),
-        int(stats.starttime.ns),
-        int(stats.endtime.ns),
-        float(stats.sampling_rate),
-        trace.data,
+    record = view[offset : offset + length]
+    place = _place_of_length(bytes(record[:_LONGEST_HEADER_2]))
+    if place is not None and 1 << record[place + _LENGTH_IN_1000] != length:
+        return False
+    return not any(
+        found.start() % _SHORTEST_RECORD_2 == 0 and record[found.start() :][_CODES] == record[_CODES]
+        for found in RECORD_START.finditer(record, _SHORTEST_RECORD_2)
     )
+
+
+def _stretches_between(good: list[tuple[int, int]], n_bytes: int) -> Iterator[tuple[int, int]]:
+    edge = 0
+    for start, end in [*good, (n_bytes, n_bytes)]:
+        if start > edge:
+            yield edge, start
+        edge = end
 
 
 def describe(data: bytes) -> str:

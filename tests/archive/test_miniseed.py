@@ -68,7 +68,8 @@ def test_a_truncated_last_record_is_dropped_and_counted() -> None:
     assert 0 < len(kept) < len(whole)
     np.testing.assert_array_equal(kept, whole[: len(kept)])
     assert outcome.dropped_bytes == 312
-    assert outcome.notes == ("312 bytes belong to no readable record",)
+    begin = len(data) - 512
+    assert outcome.notes == (f"312 bytes belong to no readable record: {begin} to {begin + 312}",)
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -94,7 +95,7 @@ def test_one_damaged_record_costs_only_itself() -> None:
     outcome = read_pieces(records[0] + bytes(damaged) + records[2], channel=CHANNEL, name="a file")
     assert [len(piece.samples) for piece in outcome.pieces] == [100, 100]
     assert outcome.dropped_bytes == len(damaged)
-    assert "1 records cannot be decoded" in outcome.notes[0]
+    assert "1 records cannot be decoded: 512 bytes at 512" in outcome.notes[0]
 
 
 def test_a_damaged_miniseed_3_record_fails_its_checksum_and_costs_only_itself() -> None:
@@ -106,6 +107,51 @@ def test_a_damaged_miniseed_3_record_fails_its_checksum_and_costs_only_itself() 
     outcome = read_pieces(records[0] + bytes(damaged) + records[2], channel=CHANNEL, name="a file")
     assert sum(len(piece.samples) for piece in outcome.pieces) == 200
     assert outcome.dropped_bytes == len(damaged)
+
+
+RECORDS = 6
+"""In the file of the next test: 512 bytes and 100 samples each."""
+
+
+@pytest.mark.parametrize("record", range(RECORDS))
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (54, b"\x0a", "512 bytes belong to no readable record: {at} to {end}"),  # longer than it is
+        (54, b"\x0c", "512 bytes belong to no readable record: {at} to {end}"),
+        (54, b"\x29", "512 bytes belong to no readable record: {at} to {end}"),  # 2 ** 41 bytes
+        (54, b"\x07", "1 records cannot be decoded: 128 bytes at {at}"),  # shorter
+        (46, b"\0\0", "1 records cannot be decoded: 512 bytes at {at}"),  # no blockette
+        (48, b"\0\0", "1 records cannot be decoded: 512 bytes at {at}"),  # of no known kind
+        (52, b"\0", "1 text records of XX.AAA.00.HHZ hold no samples"),
+        (52, b"\x63", "1 records cannot be decoded: 512 bytes at {at}"),  # no known encoding
+        (30, b"\0\0", "1 records say that they hold no samples"),
+        (30, b"\xff\xff", "1 records cannot be decoded: 512 bytes at {at}"),
+        (6, b"\0", "512 bytes belong to no readable record: {at} to {end}"),
+    ],
+)
+def test_a_wrong_field_of_one_header_costs_that_record_alone_and_is_told(
+    record: int, place: int, value: bytes, said: str
+) -> None:
+    """libmseed steps over what follows a record that says it is longer, without a word."""
+    data = bytearray(
+        b"".join(record_bytes(START_NS + 100 * n * S, numbers(100, 100 * n)) for n in range(RECORDS))
+    )
+    at = 512 * record
+    data[at + place : at + place + len(value)] = value
+    outcome = read_pieces(bytes(data), channel=CHANNEL, name="a file")
+    got = np.concatenate([piece.samples for piece in outcome.pieces])
+    expected = numbers(100 * RECORDS)
+    np.testing.assert_array_equal(got, np.delete(expected, np.s_[100 * record : 100 * record + 100]))
+    assert any(said.format(at=at, end=at + 512) in note for note in outcome.notes), outcome.notes
+
+
+def test_where_most_is_lost_the_first_places_are_named_and_the_others_counted() -> None:
+    data = b"junk".join(record_bytes(START_NS + 100 * n * S, numbers(100, 100 * n)) for n in range(9))
+    (note,) = read_pieces(data, channel=CHANNEL, name="a file").notes
+    assert note == (
+        "32 bytes belong to no readable record: 512 to 516, 1028 to 1032, 1544 to 1548 and 5 more"
+    )
 
 
 def test_encodings_may_change_within_an_unbroken_stretch() -> None:
@@ -138,7 +184,7 @@ def test_nothing_but_text_records_is_no_fault_of_the_file_but_gives_no_samples()
     with MS3TraceList() as traces:
         traces.add_data("FDSN:XX_AAA_00_H_H_Z", b"clock locked", "t", 0.0, starttime=START_NS)
         text = b"".join(traces.generate(encoding=DataEncoding.TEXT, format_version=2, max_record_length=512))
-    assert read_pieces(text, name="a file").notes == (f"text records of {CHANNEL} hold no samples",)
+    assert read_pieces(text, name="a file").notes == (f"1 text records of {CHANNEL} hold no samples",)
     mixed = read_pieces(text + record_bytes(START_NS, numbers(10)), channel=CHANNEL, name="a file")
     assert sum(len(piece.samples) for piece in mixed.pieces) == 10
 

@@ -220,4 +220,5 @@ def test_reading_again_gives_the_same_and_leaves_the_first_result_alone(archive:
 def test_damage_is_reported_with_the_name_of_the_object(archive: Archive) -> None:
     put_day(archive.location, START_NS, record_bytes(START_NS, numbers(100)) + b"half a record")
     found = read(archive)
-    assert found.notes == (f"{sds_key(CHANNEL, START_NS)}: 13 bytes belong to no readable record",)
+    key = sds_key(CHANNEL, START_NS)
+    assert found.notes == (f"{key}: 13 bytes belong to no readable record: 512 to 525",)
