@@ -5,13 +5,16 @@ Runs that differ in their clustering alone (another number of clusters, another 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
-from scaledec.errors import StoreNotFoundError
+from scaledec.errors import StoreError, StoreNotFoundError
 from scaledec.location import Location
 from scaledec.places import Places
 
 __all__ = ["adopt_pretrained", "adopt_training_set", "copy_folder"]
+
+_log = logging.getLogger(__name__)
 
 
 def adopt_training_set(places: Places, run: str, fingerprint: str) -> str | None:
@@ -58,6 +61,10 @@ def _adopt(
             fits = found(other) == fingerprint
         except StoreNotFoundError:
             # That run has not come so far.
+            continue
+        except (StoreError, KeyError) as error:
+            # Someone else's damage must not stop this run: it makes its own.
+            _log.warning("nothing is taken over from run %r, which is damaged: %s", other, error)
             continue
         if fits:
             copy_folder(place(other), place(run), last=last)

@@ -69,6 +69,18 @@ def test_a_run_with_another_clustering_takes_over_training_set_and_network(confi
     assert weights[0] == weights[1]
 
 
+def test_a_damaged_run_beside_it_stops_no_other(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    run(config)
+    places = Places.at(config.root)
+    (first,) = places.runs.list_names()
+    places.pretrained(first).child("model.json").write_bytes(b"{}")
+    places.training_set(first).child("zarr.json").write_bytes(b"not json")
+    second = run(changed(config, n_clusters=4))
+    assert "4 clusters" in message(second, "cluster")
+    assert "taken over" not in message(second, "pretrain")
+    assert f"run '{first}', which is damaged" in caplog.text
+
+
 def test_a_finished_run_does_nothing_and_says_so(config: Config) -> None:
     run(config)
     again = run(config)
