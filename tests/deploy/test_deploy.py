@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +120,26 @@ def test_the_dockerfile_copies_files_that_exist_and_are_sent_to_the_builder(
     assert [source for source in copied if not (REPOSITORY / source).exists()] == []
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert {project["readme"], *project["license-files"]} <= set(copied)
+
+
+def test_the_wheel_builds_from_what_the_dockerfile_copies(
+    instructions: list[list[str]], tmp_path: Path
+) -> None:
+    for words in instructions_of(instructions, "COPY"):
+        if not words[1].startswith("--from"):
+            for source in map(REPOSITORY.joinpath, words[1:-1]):
+                if source.is_dir():
+                    shutil.copytree(source, tmp_path / "src" / source.name)
+                else:
+                    (tmp_path / "src").mkdir(exist_ok=True)
+                    shutil.copy(source, tmp_path / "src")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path)]
+    built = subprocess.run([*pip, str(tmp_path / "src")], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("scaledec-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "scaledec/cli/main.py" in names
+    assert "scaledec/configs/demo.yaml" in names
 
 
 def test_the_image_installs_an_extra_and_a_command_that_the_project_has(
