@@ -160,7 +160,10 @@ class CubeTask:
     time_index: int
     start_ns: int
     objects: tuple[ArchiveObject, ...]
-    """Everything that may hold samples of the segment or of its margins, the neighbours' files included."""
+    """Everything that may hold samples of the segment or of its margins, the neighbours' files included:
+    those expected to end before it, those of its own time, those expected to begin after it."""
+    neighbours: tuple[int, int] = (0, 0)
+    """How many of the objects, from the first and from the last, are expected before and after it."""
 
 
 @dataclass(frozen=True, slots=True)

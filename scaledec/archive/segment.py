@@ -1,6 +1,6 @@
 """The samples of one segment from any number of objects, the neighbours' edges included.
 
-Objects whose name stands for the segment's own time are read first, by key; what they hold stays. A
+Objects expected to hold the segment's own time are read first, by key; what they hold stays. A
 neighbour (the day before, the day after) only fills what is then still missing: it is opened when
 samples are missing at its side's edge, and only its records that reach into the segment are decoded.
 All headers of an opened object are looked at, because records need not be in time order.
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,10 @@ from scaledec.archive.miniseed import ReadOutcome, read_pieces
 from scaledec.errors import UnreadableInputError
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ArchiveObject, ChannelId
 
-__all__ = ["MarginSamples", "SegmentRead", "no_margin", "read_segment"]
+__all__ = ["MarginSamples", "SegmentRead", "Side", "no_margin", "read_segment"]
+
+Side: TypeAlias = Literal["before", "after"]
+"""Where of a segment a neighbour lies."""
 
 MarginSamples: TypeAlias = Callable[[float], tuple[int, int]]
 """Native sampling rate -> samples wanted before the segment's start and after its end."""
@@ -52,6 +55,8 @@ class SegmentRead:
     """Grid points before the segment's start and after its end."""
     objects_used: tuple[ArchiveObject, ...]
     """Those that gave samples."""
+    open_edges: tuple[Side, ...]
+    """Where the segment's own objects left samples missing: neighbours elsewhere change nothing."""
     unreadable: tuple[tuple[ArchiveObject, str], ...]
     """Those that could not be used, and why."""
     foreign: tuple[str, ...]
@@ -78,6 +83,7 @@ def read_segment(
     start_ns: int,
     end_ns: int,
     margin_samples: MarginSamples = no_margin,
+    neighbours: tuple[int, int] | None = None,
 ) -> SegmentRead:
     """Samples of ``[start_ns, end_ns)`` and its margins on the grid anchored at ``start_ns``.
 
@@ -92,13 +98,29 @@ def read_segment(
         The segment.
     margin_samples
         Margins in native samples, asked for once the rate is known.
+    neighbours
+        How many of the objects, from the first and from the last, are expected before and after the
+        segment; ``None``: their names say so, and in any order.
 
     Raises
     ------
     UnreadableInputError
         If objects of the segment's own time cannot be used and none of the others gives a sample of it.
     """
-    return _SegmentReader(archive, channel, start_ns, end_ns).read(objects, margin_samples)
+    reader = _SegmentReader(archive, channel, start_ns, end_ns)
+    own, beside = reader.sort_out(objects) if neighbours is None else _parted(objects, neighbours)
+    return reader.read(own, beside, margin_samples)
+
+
+_Parted: TypeAlias = "tuple[list[ArchiveObject], list[tuple[ArchiveObject, Side]]]"
+
+
+def _parted(objects: Sequence[ArchiveObject], neighbours: tuple[int, int]) -> _Parted:
+    """The segment's own objects and its neighbours, each by name."""
+    n_before, stop = neighbours[0], len(objects) - neighbours[1]
+    beside: list[tuple[ArchiveObject, Side]] = [(item, "before") for item in objects[:n_before]]
+    beside += [(item, "after") for item in objects[stop:]]
+    return sorted(objects[n_before:stop]), sorted(beside)
 
 
 @dataclass(slots=True)
@@ -125,18 +147,25 @@ class _SegmentReader:
     read_s: float = 0.0
     began_s: float = field(default_factory=time.perf_counter)
 
-    def read(self, objects: Sequence[ArchiveObject], margin_samples: MarginSamples) -> SegmentRead:
+    def read(
+        self,
+        own: Sequence[ArchiveObject],
+        neighbours: Sequence[tuple[ArchiveObject, Side]],
+        margin_samples: MarginSamples,
+    ) -> SegmentRead:
+        """See :func:`read_segment`."""
         _arena.reset()
-        own, neighbours = self._sort_out(objects)
+        edges: tuple[Side, ...] = ()
         reach = (self.start_ns - _FIRST_MARGIN_NS, self.end_ns + _FIRST_MARGIN_NS)
         opened = self._open(own, reach)
         if not opened:
             if self.refused:
                 raise UnreadableInputError("; ".join(reason for _, reason in self.refused))
-            opened, neighbours = self._open(neighbours, reach), []
+            edges = ("before", "after")
+            opened, neighbours = self._open([item for item, _ in neighbours], reach), []
         rate = self._native_rate(opened)
         if rate is None:
-            return self._result(None, 0.0, (0, 0))
+            return self._result(None, 0.0, (0, 0), edges)
         margin = margin_samples(rate)
         wanted = self._reach(rate, margin)
         if wanted[0] < reach[0] or wanted[1] > reach[1]:
@@ -147,19 +176,22 @@ class _SegmentReader:
             ]
         canvas = self._canvas(rate, margin)
         self._lay(opened, canvas)
-        for item in neighbours:
-            if self._is_needed(item, canvas):
+        edges = edges or _open_edges(canvas)
+        for item, side in neighbours:
+            if side in _open_edges(canvas):
                 self._lay(self._open([item], wanted), canvas)
-        return self._result(canvas, rate, margin)
+        return self._result(canvas, rate, margin, edges)
 
-    def _sort_out(self, objects: Iterable[ArchiveObject]) -> tuple[list[ArchiveObject], list[ArchiveObject]]:
-        """The segment's own objects and its neighbours', each by name."""
+    def sort_out(self, objects: Iterable[ArchiveObject]) -> _Parted:
+        """The segment's own objects and its neighbours, each by name, as far as names say so."""
         own: list[ArchiveObject] = []
-        neighbours: list[ArchiveObject] = []
+        neighbours: list[tuple[ArchiveObject, Side]] = []
         for item in sorted(objects):
             span = self.archive.nominal_span_ns(item)
-            is_own = span is None or (span[0] < self.end_ns and span[1] > self.start_ns)
-            (own if is_own else neighbours).append(item)
+            if span is None or (span[0] < self.end_ns and span[1] > self.start_ns):
+                own.append(item)
+            else:
+                neighbours.append((item, "before" if span[1] <= self.start_ns else "after"))
         return own, neighbours
 
     def _open(self, items: Iterable[ArchiveObject], reach: tuple[int, int]) -> list[_Opened]:
@@ -234,16 +266,9 @@ class _SegmentReader:
             if canvas.n_real > filled:
                 self.used.append(found.item)
 
-    def _is_needed(self, item: ArchiveObject, canvas: Canvas) -> bool:
-        """Whether samples are missing at the edge on the neighbour's side."""
-        span = self.archive.nominal_span_ns(item)
-        if not canvas.runs or span is None:
-            return True
-        if span[1] <= self.start_ns:
-            return canvas.runs[0][0] > 0
-        return canvas.runs[-1][1] < canvas.n_samples
-
-    def _result(self, canvas: Canvas | None, rate: float, margin: tuple[int, int]) -> SegmentRead:
+    def _result(
+        self, canvas: Canvas | None, rate: float, margin: tuple[int, int], edges: tuple[Side, ...]
+    ) -> SegmentRead:
         segment = None if canvas is None or not canvas.runs else canvas.finish()
         notes = list(dict.fromkeys(self.notes))
         notes += [
@@ -256,6 +281,7 @@ class _SegmentReader:
             native_rate_hz=0.0 if segment is None else rate,
             margin=margin,
             objects_used=tuple(self.used),
+            open_edges=edges,
             unreadable=tuple(self.refused),
             foreign=tuple(sorted(self.foreign)),
             notes=tuple(notes),
@@ -263,6 +289,16 @@ class _SegmentReader:
             read_s=self.read_s,
             decode_s=time.perf_counter() - self.began_s - self.read_s,
         )
+
+
+def _open_edges(canvas: Canvas) -> tuple[Side, ...]:
+    """The ends, margins included, at which samples are missing."""
+    edges: list[Side] = []
+    if not canvas.runs or canvas.runs[0][0] > 0:
+        edges.append("before")
+    if not canvas.runs or canvas.runs[-1][1] < canvas.n_samples:
+        edges.append("after")
+    return tuple(edges)
 
 
 def _tidy_rate(rate: float) -> float:

@@ -11,29 +11,29 @@ the disk at least once a second. On an object store, where nothing can be append
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import io
 import json
 import os
 import socket
 import threading
 import uuid
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from scaledec.errors import StoreError
+from scaledec.ledger.index import LedgerIndex, LedgerIndexBuilder
 from scaledec.location import Location
-from scaledec.vocabulary import JsonValue, Status, TaskResult
+from scaledec.vocabulary import Status, TaskResult
 
-__all__ = ["Ledger", "LedgerSummary", "LedgerWriter", "to_result"]
+__all__ = ["Ledger", "LedgerSummary", "LedgerWriter"]
 
 # An fsync costs milliseconds: one for this many results, or for what came within this time.
 _BATCH_RESULTS = 200
 _BATCH_S = 1.0
+_FETCHED_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Ledger:
         """A writer for many results: flushed to disk every 200 results or every second, and when left."""
         return LedgerWriter(self.location)
 
-    def read(self, details: Collection[str] | None = None) -> dict[str, TaskResult]:
-        """The newest entry of every key.
+    def read(self, details: Collection[str] | None = None) -> LedgerIndex:
+        """The newest entry of every key, as a mapping; compact enough for millions.
 
         Parameters
         ----------
@@ -93,45 +93,47 @@ class Ledger:
     def summary(self) -> LedgerSummary:
         """Counts by status, and what could not be read."""
         damaged: list[str] = []
-        entries = self._read((), damaged)
-        counts = Counter(entry.status for entry in entries.values())
+        counts = self._read((), damaged).counts()
         return LedgerSummary(counts, len(self._part_names()), tuple(damaged))
 
     def _part_names(self) -> list[str]:
         return [name for name in self.location.list_names() if name.endswith(".jsonl")]
 
-    def _read(self, details: Collection[str] | None, damaged: list[str]) -> dict[str, TaskResult]:
-        newest: dict[str, tuple[str, TaskResult]] = {}
-        with _no_garbage_collection():
-            for name, data in self._parts():
-                for number, line in enumerate(io.BytesIO(data), start=1):
-                    try:
-                        entry = json.loads(line)
-                        key, written_at = entry["key"], entry["written_at"]
-                        known = newest.get(key)
-                        if known is None or written_at >= known[0]:
-                            newest[key] = written_at, to_result(entry, details)
-                    except (ValueError, KeyError, TypeError):
-                        # Cut short by a killed process, or lost with the power: the task is done again.
-                        damaged.append(f"{name}:{number}")
-        return {key: result for key, (_, result) in newest.items()}
+    def _read(self, details: Collection[str] | None, damaged: list[str]) -> LedgerIndex:
+        builder = LedgerIndexBuilder(details)
+        for name, lines in self._parts():
+            for number, line in enumerate(lines, start=1):
+                try:
+                    builder.add(json.loads(line))
+                except (ValueError, KeyError, TypeError):
+                    # Cut short by a killed process, or lost with the power: the task is done again.
+                    damaged.append(f"{name}:{number}")
+        return builder.build()
 
-    def _parts(self) -> Iterator[tuple[str, bytes]]:
+    def _parts(self) -> Iterator[tuple[str, Iterable[bytes]]]:
+        """Name and lines of each part; a part on this machine is never in memory as a whole."""
         names = self._part_names()
         if self.location.is_local:
             for name in names:
-                yield name, self.location.child(name).read_bytes()
+                with _reading(self.location), self.location.child(name).path.open("rb") as lines:
+                    yield name, lines
             return
         # One call for many objects: fsspec fetches them at the same time.
         fs, folder = self.location.filesystem()
-        for first in range(0, len(names), 500):
-            paths = {f"{folder.rstrip('/')}/{name}": name for name in names[first : first + 500]}
-            try:
-                found = fs.cat(list(paths))
-            except OSError as error:
-                raise StoreError(f"cannot read the ledger in {self.location}: {error}") from error
+        for first in range(0, len(names), _FETCHED_AT_ONCE):
+            paths = [f"{folder.rstrip('/')}/{name}" for name in names[first : first + _FETCHED_AT_ONCE]]
+            with _reading(self.location):
+                found = fs.cat(paths)
             for path, data in sorted(found.items()):
-                yield os.path.basename(path), data  # noqa: PTH119 - a key of an object store, not a path
+                yield os.path.basename(path), io.BytesIO(data)  # noqa: PTH119 - a key of an object store
+
+
+@contextmanager
+def _reading(location: Location) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot read the ledger in {location}: {error}") from error
 
 
 class LedgerWriter:
@@ -247,26 +249,6 @@ class LedgerWriter:
         )
 
 
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """All that is made meanwhile stays: looking for garbage among it takes as long again as making it."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 def _part_name() -> str:
     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%f")
     return f"part-{moment}-{uuid.uuid4().hex[:8]}.jsonl"
-
-
-def to_result(entry: Mapping[str, Any], details: Collection[str] | None = None) -> TaskResult:
-    """The result an entry holds, with all of its details or those named."""
-    kept = cast("Mapping[str, JsonValue]", entry["details"])
-    if details is not None:
-        kept = {name: kept[name] for name in details if name in kept}
-    return TaskResult(entry["key"], entry["fingerprint"], entry["status"], entry["reason"], kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from scaledec.ledger.ledger import to_result
+from scaledec.ledger.index import to_result
 from scaledec.location import Location
 from scaledec.vocabulary import TaskResult
 

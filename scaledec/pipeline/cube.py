@@ -38,10 +38,11 @@ def list_archive(config: Config) -> Listing:
 def plan_of_cube(config: Config) -> tuple[CubePlan, Listing]:
     """The cube tasks that are left, and the listing they come from."""
     from scaledec.ledger.ledger import Ledger
-    from scaledec.stages.cube_plan import plan_cube
+    from scaledec.stages.cube_plan import LEDGER_DETAILS, plan_cube
 
     listing = list_archive(config)
-    done = Ledger(Places.at(config.root, config.storage_options).ledger("cube")).read(details=())
+    ledger = Ledger(Places.at(config.root, config.storage_options).ledger("cube"))
+    done = ledger.read(details=LEDGER_DETAILS)
     return plan_cube(config, listing, done), listing
 
 
@@ -66,7 +67,7 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     counts: Counter[str] = Counter()
     failures: list[Failure] = []
     ledger = Ledger(places.ledger("cube"))
-    if plan.tasks:
+    if len(plan.tasks):
         context = CubeContext.of(config, cube=store.location)
         with (
             resources.cube_engine() as engine,

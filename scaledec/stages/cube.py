@@ -10,8 +10,8 @@ What comes of a task:
 ``failed``
     An object of the segment's own time is unreadable, or its samples cannot serve this cube (sampled
     too slowly, ...). Where other objects gave samples these are written all the same, and the details
-    hold a checksum; otherwise what lies in the cube is left as it is. Failed tasks are tried again on
-    each run.
+    hold a checksum; otherwise what an earlier version of its objects gave is removed, so that the cube
+    always is what the archive gave when it was last read. Failed tasks are tried again on each run.
 
 The result depends on the task and the settings alone: not on the engine, the process or earlier tasks.
 """
@@ -40,6 +40,7 @@ from scaledec.numerics.signal.preprocess import Preprocessor
 from scaledec.numerics.signal.stft import SpectrogramTransform
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor, make_transform, native_margins
+from scaledec.stages.segment_inputs import edges_detail
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
 
@@ -88,7 +89,8 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
     TaskResult
         Its details: ``checksum`` (if written), ``n_samples`` (real, native, of the segment itself),
         ``sampling_rate_hz`` (native), ``bytes_read``, ``seconds`` per step, and, where they are not
-        zero, ``n_gaps``, ``n_duplicate``, ``n_conflicting``, ``n_not_finite``, ``offset_s``, ``notes``.
+        zero, ``n_gaps``, ``n_duplicate``, ``n_conflicting``, ``n_not_finite``, ``offset_s``, ``notes``;
+        ``open_edges`` where the segment's own objects left samples missing at an edge.
 
     Raises
     ------
@@ -99,13 +101,16 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
     try:
         return _run(task, context)
     except UnreadableInputError as error:
-        return TaskResult(task.key, task.fingerprint, "failed", str(error))
+        reason = str(error)
     except (StoreError, ArchiveError, ImportError, MemoryError):
         raise
     except ValueError as error:
-        return TaskResult(task.key, task.fingerprint, "failed", f"{task.channel}: {error}")
+        reason = f"{task.channel}: {error}"
     except Exception as error:  # noqa: BLE001  (years of other segments must not wait for this one)
-        return TaskResult(task.key, task.fingerprint, "failed", f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+    workspace = _workspace_for(context)
+    workspace.store_of(task).write_segment(task.channel_index, task.time_index, *workspace.nothing())
+    return TaskResult(task.key, task.fingerprint, "failed", reason)
 
 
 def _run(task: CubeTask, context: CubeContext) -> TaskResult:
@@ -117,17 +122,18 @@ def _run(task: CubeTask, context: CubeContext) -> TaskResult:
         start_ns=task.start_ns,
         end_ns=task.start_ns + context.grid.segment_ns,
         margin_samples=workspace.margins,
+        neighbours=task.neighbours,
     )
     details = _details(read)
     seconds = {"read": read.read_s, "decode": read.decode_s}
     power, coverage = workspace.compute(read, seconds) if details["n_samples"] else workspace.nothing()
     status, reason = _verdict(task, context, read, details, coverage)
-    if status == "empty" or coverage.any():
-        with _timed(seconds, "write"):
-            store = workspace.store_of(task)
-            checksum = store.write_segment(task.channel_index, task.time_index, power, coverage)
-        if coverage.any():
-            details["checksum"] = checksum
+    with _timed(seconds, "write"):
+        # Also where nothing came: what an earlier version of the objects gave must not stay.
+        store = workspace.store_of(task)
+        checksum = store.write_segment(task.channel_index, task.time_index, power, coverage)
+    if coverage.any():
+        details["checksum"] = checksum
     details["seconds"] = {step: round(value, 4) for step, value in seconds.items()}
     return TaskResult(task.key, task.fingerprint, status, reason, details)
 
@@ -156,6 +162,7 @@ def _verdict(
 
 def _details(read: SegmentRead) -> dict[str, JsonValue]:
     details: dict[str, JsonValue] = {"n_samples": 0, "bytes_read": read.bytes_read}
+    details |= edges_detail(read.open_edges)
     if read.segment is not None:
         details["n_samples"], n_gaps = _count_inside(read.segment.runs, *_own_samples(read))
         details["sampling_rate_hz"] = read.native_rate_hz

@@ -1,26 +1,33 @@
-"""What of the archive is left to compute: one task a segment of a channel. Reads listings only, no data."""
+"""What of the archive is left to compute: one task a segment of a channel. Reads listings only, no data.
+
+A plan may hold millions of tasks: it keeps eight bytes of each, and makes a task when it is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import overload
 
-from scaledec.archive.listing import Listing
-from scaledec.config import Config, cube_fingerprint, hash_json
+import numpy as np
+import numpy.typing as npt
+
+from scaledec.archive.listing import Listing, Neighbourhood, distinct
+from scaledec.config import Config, cube_fingerprint
 from scaledec.errors import ConfigError, StoreNotFoundError
 from scaledec.grid import SpectrogramGrid
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
+from scaledec.stages.segment_inputs import OPEN_EDGES, segment_fingerprint, standing
 from scaledec.store.cube import CubeStore
-from scaledec.vocabulary import (
-    ArchiveObject,
-    ChannelId,
-    CubeTask,
-    TaskResult,
-    format_time,
-)
+from scaledec.vocabulary import ChannelId, CubeTask, TaskResult, format_time
 
-__all__ = ["CubePlan", "plan_cube"]
+__all__ = ["LEDGER_DETAILS", "CubePlan", "CubeTasks", "plan_cube"]
+
+LEDGER_DETAILS = (OPEN_EDGES,)
+"""The details of the ledger's results that planning looks at."""
 
 # Interpreter and libraries of one worker: 300 MB measured with torch, zarr and pymseed loaded.
 _PROCESS_BYTES = 340 * 2**20
@@ -40,25 +47,96 @@ class CubePlan:
     start_ns: int
     """Start of the cube's first segment."""
     n_segments: int
-    tasks: tuple[CubeTask, ...]
+    tasks: CubeTasks
     """Left to do; by channel, then time."""
     n_done: int
     """Tasks whose segments are up to date, those without samples included."""
+    n_kept: int
+    """Of these, segments whose files the archive lists no more: they stay as they were computed."""
     bytes_to_read: int
     """Of the distinct objects that the tasks left may read."""
+    objects_to_read: int
     bytes_to_write: int
     """Power and coverage before compression."""
     memory_per_task: int
     """Bytes that one worker process holds at most while it computes the largest task, libraries included."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Everything about a plan's tasks but which of them are left."""
+
+    listing: Listing
+    channels: tuple[ChannelId, ...]
+    start_ns: int
+    segment_ns: int
+    settings: str
+    """Of the fingerprint of every task."""
+    names: list[str] = field(repr=False)
+    """Start of each segment, as keys have it."""
+
+    def key(self, channel: ChannelId, time_index: int) -> str:
+        return f"{channel}/{self.names[time_index]}"
+
+    def near(self, channel: ChannelId, time_indices: Sequence[int]) -> Iterator[Neighbourhood]:
+        return self.listing.neighbourhoods(channel, self.start_ns, self.segment_ns, time_indices)
+
+    def fingerprint(self, near: Neighbourhood, digests: Sequence[bytes]) -> str:
+        parts = ([digests[number] for number in side] for side in (near.before, near.own, near.after))
+        return segment_fingerprint(self.settings, *parts)
+
+    def task(self, channel_index: int, near: Neighbourhood, digests: Sequence[bytes]) -> CubeTask:
+        channel = self.channels[channel_index]
+        numbers = (*near.before, *near.own, *near.after)
+        return CubeTask(
+            key=self.key(channel, near.time_index),
+            fingerprint=self.fingerprint(near, digests),
+            channel=channel,
+            channel_index=channel_index,
+            time_index=near.time_index,
+            start_ns=self.start_ns + near.time_index * self.segment_ns,
+            objects=tuple([self.listing.object(channel, number) for number in numbers]),
+            neighbours=(len(near.before), len(near.after)),
+        )
+
+
+class CubeTasks(Sequence[CubeTask]):
+    """The tasks of a plan, each made when it is asked for."""
+
+    def __init__(self, frame: _Frame, places: npt.NDArray[np.int32]) -> None:
+        self._frame = frame
+        self._places = places
+        """Shape (task, 2): indices of channel and segment."""
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[CubeTask]:
+        frame = self._frame
+        for channel_index, places in itertools.groupby(self._places.tolist(), key=itemgetter(0)):
+            channel = frame.channels[channel_index]
+            digests = frame.listing.digests(channel)
+            for near in frame.near(channel, [time_index for _, time_index in places]):
+                yield frame.task(channel_index, near, digests)
+
+    @overload
+    def __getitem__(self, index: int) -> CubeTask: ...
+    @overload
+    def __getitem__(self, index: slice) -> CubeTasks: ...
+    def __getitem__(self, index: int | slice) -> CubeTask | CubeTasks:
+        if isinstance(index, slice):
+            return CubeTasks(self._frame, self._places[index])
+        place = self._places[index]
+        (task,) = CubeTasks(self._frame, place[np.newaxis])
+        return task
+
+
 def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) -> CubePlan:
     """Plan every segment for which the archive lists an object, leaving out what is up to date.
 
-    A task is up to date if its newest result is ``done`` or ``empty`` and has its fingerprint, which
-    covers the settings and the name, size and version of every object that may hold samples of it. A
-    failed task is always tried again. The time axis begins where the cube there begins, or, for a new
-    one, with the segment that holds the first instant listed.
+    What makes a segment be computed again: see :mod:`scaledec.stages.segment_inputs`. The time axis
+    begins where the cube there begins, or, for a new one, with the segment that holds the first instant
+    listed.
 
     Parameters
     ----------
@@ -67,7 +145,7 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
     listing
         Of its archive.
     done
-        Newest result of every task of the cube's ledger.
+        Newest result of every task of the cube's ledger, with the :data:`LEDGER_DETAILS`.
 
     Raises
     ------
@@ -75,27 +153,92 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
         If ``spectrogram.bandpass_hz`` does not fit, whatever the channels' rates.
     """
     grid = config.spectrogram_grid
-    fingerprint = cube_fingerprint(config)
     _check_filters(config)
     channels, start_ns, n_segments = _axes(config, listing, grid)
-    tasks: list[CubeTask] = []
-    n_done = 0
-    for task in _all_tasks(listing, channels, start_ns, n_segments, grid.segment_ns, fingerprint):
-        if _is_up_to_date(task, done.get(task.key)):
-            n_done += 1
-        else:
-            tasks.append(task)
+    frame = _Frame(
+        listing,
+        channels,
+        start_ns,
+        grid.segment_ns,
+        cube_fingerprint(config)[:8],
+        [format_time(start_ns + index * grid.segment_ns) for index in range(n_segments)],
+    )
+    left = _Left()
+    for channel_index, channel in enumerate(channels):
+        left.look(
+            frame, channel_index, channel, done, _listed(listing, start_ns, n_segments, grid.segment_ns)
+        )
     item_bytes = 2 if config.spectrogram.dtype == "float16" else 4
     segment_bytes = grid.n_frames * (grid.n_frequencies * item_bytes + 1)
+    tasks = CubeTasks(frame, left.places())
+    n_objects, n_bytes = distinct(left.digests, left.sizes)
     return CubePlan(
         channels=channels,
         start_ns=start_ns,
         n_segments=n_segments,
-        tasks=tuple(tasks),
-        n_done=n_done,
-        bytes_to_read=sum({item.key: item.size for task in tasks for item in task.objects}.values()),
+        tasks=tasks,
+        n_done=left.n_done,
+        n_kept=left.n_kept,
+        bytes_to_read=n_bytes,
+        objects_to_read=n_objects,
         bytes_to_write=len(tasks) * segment_bytes,
-        memory_per_task=_memory(tasks, grid, segment_bytes),
+        memory_per_task=_memory(left.largest, grid, segment_bytes),
+    )
+
+
+class _Left:
+    """What is found to be left, channel by channel."""
+
+    def __init__(self) -> None:
+        self.n_done = self.n_kept = 0
+        self.largest = 0
+        """Bytes of the files that one task holds at a time, at most."""
+        self.digests: list[npt.NDArray[np.uint64]] = []
+        """Of the objects that the tasks may read, for each channel."""
+        self.sizes: list[npt.NDArray[np.int64]] = []
+        self._places: list[npt.NDArray[np.int32]] = []
+
+    def look(
+        self,
+        frame: _Frame,
+        channel_index: int,
+        channel: ChannelId,
+        done: Mapping[str, TaskResult],
+        time_indices: range,
+    ) -> None:
+        """Sort the segments of one channel into done and left."""
+        if not frame.listing.has(channel):
+            return
+        digests, sizes = frame.listing.digests(channel), frame.listing.sizes(channel)
+        used = np.zeros(len(sizes), bool)
+        left: list[int] = []
+        for near in frame.near(channel, time_indices):
+            result = done.get(frame.key(channel, near.time_index)) if done else None
+            found = standing(frame.fingerprint(near, digests), result) if result else "left"
+            if found != "left":
+                self.n_done += 1
+                self.n_kept += found == "kept"
+                continue
+            left.append(near.time_index)
+            numbers = [*near.before, *near.own, *near.after]
+            used[numbers] = True
+            # Of the segment's own file and its two neighbours at most two are held decoded at any time.
+            self.largest = max(self.largest, sum(sorted(sizes[number] for number in numbers)[-2:]))
+        chosen = np.flatnonzero(used).tolist()
+        self.digests.append(np.frombuffer(b"".join([digests[n] for n in chosen]), np.uint64))
+        self.sizes.append(np.array([sizes[n] for n in chosen], np.int64))
+        self._places.append(np.array([(channel_index, index) for index in left], np.int32).reshape(-1, 2))
+
+    def places(self) -> npt.NDArray[np.int32]:
+        """Indices (channel, segment) of the tasks that are left, shape (task, 2)."""
+        return np.concatenate([np.empty((0, 2), np.int32), *self._places])
+
+
+def _listed(listing: Listing, start_ns: int, n_segments: int, segment_ns: int) -> range:
+    """The segments that the listing's time touches."""
+    first, end = listing.span
+    return range(
+        max(0, (first - start_ns) // segment_ns), min(n_segments, -(-(end - start_ns) // segment_ns))
     )
 
 
@@ -119,44 +262,6 @@ def _axes(config: Config, listing: Listing, grid: SpectrogramGrid) -> tuple[tupl
     return channels, start_ns, n_segments
 
 
-def _all_tasks(
-    listing: Listing,
-    channels: tuple[ChannelId, ...],
-    start_ns: int,
-    n_segments: int,
-    segment_ns: int,
-    fingerprint: str,
-) -> Iterator[CubeTask]:
-    listed = set(listing.channels)
-    names = [format_time(start_ns + index * segment_ns) for index in range(n_segments)]
-    first_listed = max(0, (listing.span[0] - start_ns) // segment_ns)
-    stop_listed = min(n_segments, -(-(listing.span[1] - start_ns) // segment_ns))
-    for channel_index, channel in enumerate(channels):
-        if channel not in listed:
-            continue
-        for time_index in range(first_listed, stop_listed):
-            begin = start_ns + time_index * segment_ns
-            objects = listing.objects_for(channel, begin, begin + segment_ns)
-            if objects:
-                yield CubeTask(
-                    key=f"{channel}/{names[time_index]}",
-                    fingerprint=_task_fingerprint(fingerprint, objects),
-                    channel=channel,
-                    channel_index=channel_index,
-                    time_index=time_index,
-                    start_ns=begin,
-                    objects=objects,
-                )
-
-
-def _task_fingerprint(cube: str, objects: tuple[ArchiveObject, ...]) -> str:
-    return hash_json([cube, [[item.key, item.size, item.version] for item in objects]])
-
-
-def _is_up_to_date(task: CubeTask, result: TaskResult | None) -> bool:
-    return result is not None and result.status != "failed" and result.fingerprint == task.fingerprint
-
-
 def _check_filters(config: Config) -> None:
     """Refuse now what every task would refuse, whatever its channel's rate."""
     try:
@@ -165,11 +270,17 @@ def _check_filters(config: Config) -> None:
         raise ConfigError(f"spectrogram.bandpass_hz: {error}") from error
 
 
-def _memory(tasks: list[CubeTask], grid: SpectrogramGrid, segment_bytes: int) -> int:
-    """Bytes of a worker at its largest task: file and decoded samples, float32 samples, power, shard."""
-    # Of the segment's own file and its two neighbours at most two are held decoded at any time.
-    files = max((sum(sorted(item.size for item in task.objects)[-2:]) for task in tasks), default=0)
+def _memory(largest_files: int, grid: SpectrogramGrid, segment_bytes: int) -> int:
+    """Bytes of a worker at its largest task: files and decoded samples, float32 samples, power, shard."""
     at_target = 4 * (grid.samples_per_segment + grid.tail_samples)
-    decoded = max(_DECODED_PER_BYTE * files, at_target)
+    decoded = max(_DECODED_PER_BYTE * largest_files, at_target)
     samples = decoded + at_target
-    return _PROCESS_BYTES + files + decoded + samples + 2 * segment_bytes + _FILTER_BYTES + _TRANSFORM_BYTES
+    return (
+        _PROCESS_BYTES
+        + largest_files
+        + decoded
+        + samples
+        + 2 * segment_bytes
+        + _FILTER_BYTES
+        + _TRANSFORM_BYTES
+    )

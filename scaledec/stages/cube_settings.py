@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from scaledec.config import SpectrogramConfig
 from scaledec.config.models import KaiserTaper, TukeyTaper
 from scaledec.grid import SpectrogramGrid
 from scaledec.numerics.signal.preprocess import Preprocessor
-from scaledec.numerics.signal.stft import SpectrogramTransform
 from scaledec.numerics.signal.taper import make_taper
+
+if TYPE_CHECKING:
+    from scaledec.numerics.signal.stft import SpectrogramTransform
 
 __all__ = ["make_preprocessor", "make_transform", "native_margins"]
 
 
 def make_transform(settings: SpectrogramConfig, grid: SpectrogramGrid) -> SpectrogramTransform:
     """The transform of a segment's samples; its buffers serve one thread."""
+    # It loads torch, which planning does without.
+    from scaledec.numerics.signal.stft import SpectrogramTransform
+
     if isinstance(settings.taper, KaiserTaper):
         taper = make_taper("kaiser", grid.nperseg, settings.taper.kaiser)
     elif isinstance(settings.taper, TukeyTaper):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scaledec.config import Config, hash_json, run_fingerprint
 from scaledec.store.cube import CubeStore
-from scaledec.vocabulary import LabelTask, TaskResult, task_key
+from scaledec.vocabulary import LabelTask, TaskResult, format_time
 
 __all__ = ["LABEL_ALGORITHM", "LabelPlan", "plan_labels"]
 
@@ -42,9 +42,11 @@ def plan_labels(
 ) -> LabelPlan:
     """Plan the labelling of every shard that holds power, leaving out what is up to date.
 
-    A task's fingerprint covers the run's settings, the model, and what the cube holds for its segments
-    and for the one after them (whose first frames its last windows use): a recomputed segment redoes
-    the label shard it is in, and the one before where that reaches into it.
+    A task's fingerprint covers the run's settings, the model, and the checksums of what the cube holds
+    for its segments and for the one after them (whose first frames its last windows use): a segment
+    with other power redoes the label shard it is in, and the one before where that reaches into it; one
+    that was computed again with the same outcome redoes nothing. A shard that has lost all its power is
+    done once more, which takes its labels away.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def plan_labels(
         result = done.get(task.key)
         if result is not None and result.status == "done" and result.fingerprint == task.fingerprint:
             n_done += 1
-        else:
+        elif n_filled or result is not None:
             tasks.append(task)
             n_segments += n_filled
     return LabelPlan(tuple(tasks), n_done, n_segments, **_costs(config, tasks, n_segments))
@@ -78,29 +80,28 @@ def plan_labels(
 def _shards(
     config: Config, cube: CubeStore, cube_ledger: Mapping[str, TaskResult], settings: list[object]
 ) -> Iterator[tuple[LabelTask, int]]:
-    """Every shard that holds power, with the number of its segments that do."""
+    """Every shard, with the number of its segments that hold power."""
     reach = 1 if config.window_grid.head_frames else 0
     step = config.label.segments_per_shard
-    starts = [cube.segment_start_ns(index) for index in range(cube.n_segments)]
+    names = [format_time(cube.segment_start_ns(index)) for index in range(cube.n_segments)]
     for index, channel in enumerate(cube.channels):
-        contents = [_content(cube_ledger.get(task_key(channel, start))) for start in starts]
+        contents = [_content(cube_ledger.get(f"{channel}/{name}")) for name in names]
         for first in range(0, cube.n_segments, step):
             stop = min(first + step, cube.n_segments)
             n_filled = sum(content is not None for content in contents[first:stop])
-            if n_filled:
-                fingerprint = hash_json([*settings, contents[first : stop + reach]])
-                key = task_key(channel, starts[first])
-                yield LabelTask(key, fingerprint, channel, index, first, stop), n_filled
+            fingerprint = hash_json([*settings, contents[first : stop + reach]])
+            key = f"{channel}/{names[first]}"
+            yield LabelTask(key, fingerprint, channel, index, first, stop), n_filled
 
 
-def _content(result: TaskResult | None) -> list[str] | None:
+def _content(result: TaskResult | None) -> str | None:
     """What identifies the bytes of one segment of the cube; ``None`` where it holds nothing.
 
     A task that failed for one of several objects has written what the others gave: it has a checksum.
     """
     if result is None or "checksum" not in result.details:
         return None
-    return [result.fingerprint, str(result.details["checksum"])]
+    return str(result.details["checksum"])
 
 
 def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str, int]:

@@ -215,11 +215,12 @@ def test_a_segment_that_has_become_empty_loses_what_was_stored(tmp_path: Path) -
     assert np.isnan(store.read_frames(0, 1)[0]).all()
 
 
-def test_an_unreadable_file_fails_its_segments_with_its_name_and_leaves_the_cube_alone(
+def test_an_unreadable_file_fails_its_segments_with_its_name_and_takes_its_old_power_away(
     tmp_path: Path,
 ) -> None:
     [path] = write_sds(tmp_path / "sds", red_noise(SEGMENT))
-    [good], store = run_first(1, tmp_path)
+    _, store = run_first(1, tmp_path)
+    assert store.stored_segments(0) == {0}
     path.write_bytes(b"<html><body>404 Not Found</body></html>")
     plan, context, _ = make_ready(configure(tmp_path))
     result = run_task(plan.tasks[0], context)
@@ -227,7 +228,8 @@ def test_an_unreadable_file_fails_its_segments_with_its_name_and_leaves_the_cube
     assert result.reason is not None
     assert path.name in result.reason
     assert "text" in result.reason
-    assert store.checksum(0, 0) == good.details["checksum"]
+    assert store.stored_segments(0) == set()
+    assert not store.read_coverage(0, 0).any()
 
 
 def test_where_one_of_two_files_is_unreadable_the_other_is_written_and_the_task_is_listed(
@@ -251,17 +253,17 @@ def test_where_one_of_two_files_is_unreadable_the_other_is_written_and_the_task_
     assert store.read_frames(0, 0)[1].mean() == pytest.approx(50, abs=0.1)
 
 
-def test_an_unreadable_file_beside_one_of_another_time_leaves_the_cube_alone(tmp_path: Path) -> None:
+def test_an_unreadable_file_beside_one_of_another_time_takes_its_old_power_away(tmp_path: Path) -> None:
     samples = red_noise(SEGMENT + 20_000)
     [first] = write_sds(tmp_path / "sds", samples[:SEGMENT])
     first = first.rename(tmp_path / "sds" / "first.mseed")
     write_sds(tmp_path / "sds", samples[SEGMENT + 100 :], start_ns=START_NS + (SEGMENT + 100) * 10**8)
-    [good], store = run_first(1, tmp_path, "archive.layout=files")
+    _, store = run_first(1, tmp_path, "archive.layout=files")
     plan, context, _ = make_ready(configure(tmp_path, "archive.layout=files"))
     first.write_bytes(bytes(4096))
     result = run_task(plan.tasks[0], context)
     assert (result.status, result.details.get("checksum")) == ("failed", None)
-    assert store.checksum(0, 0) == good.details["checksum"]
+    assert store.stored_segments(0) == set()
 
 
 def test_an_unreadable_neighbour_costs_the_last_frame_alone(tmp_path: Path) -> None:
@@ -276,6 +278,18 @@ def test_an_unreadable_neighbour_costs_the_last_frame_alone(tmp_path: Path) -> N
     assert (coverage[:-1] == 100).all()
     assert coverage[-1] == 50
     assert run_task(plan.tasks[10], context).reason is None, "further away it is not even opened"
+
+
+def test_a_result_tells_at_which_edges_its_own_file_left_samples_missing(tmp_path: Path) -> None:
+    # The last frame of each segment reaches into the next one; a filter reaches to both sides.
+    write_sds(tmp_path / "sds", red_noise(864_000))
+    for options, first in (
+        ("spectrogram.bandpass_hz=null", None),
+        ("spectrogram.bandpass_hz=[1, 4]", "before"),
+    ):
+        results, _ = run_first(12, tmp_path, options, f"root={tmp_path / str(first)}")
+        edges = [result.details.get("open_edges") for result in results]
+        assert edges == [first] + [None] * 10 + ["after"]
 
 
 def test_a_channel_that_is_too_slow_fails_and_names_both_rates(tmp_path: Path) -> None:

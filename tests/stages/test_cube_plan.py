@@ -31,8 +31,11 @@ def span(day: int, channel: ChannelId = CHANNEL, version: str = "1", size: int =
     return Span(start, start + DAY_NS, ArchiveObject(f"{channel}.{day}", size, version))
 
 
-def as_results(plan: CubePlan, status: Status = "done") -> dict[str, TaskResult]:
-    return {task.key: TaskResult(task.key, task.fingerprint, status) for task in plan.tasks}
+def as_results(
+    plan: CubePlan, status: Status = "done", *, open_edges: str | None = None
+) -> dict[str, TaskResult]:
+    details = {"open_edges": open_edges} if open_edges else {}
+    return {task.key: TaskResult(task.key, task.fingerprint, status, details=details) for task in plan.tasks}
 
 
 def test_every_listed_day_has_a_task_with_its_place_and_its_neighbours_files(tmp_path: Path) -> None:
@@ -47,6 +50,7 @@ def test_every_listed_day_has_a_task_with_its_place_and_its_neighbours_files(tmp
 
 def test_a_segment_without_any_object_near_has_no_task(tmp_path: Path) -> None:
     plan = plan_cube(daily(tmp_path), listing_of(0, 6), {})
+    assert plan.objects_to_read == 2
     # Days 1 and 5 have a neighbour whose file may run over; days 2 to 4 have nothing.
     assert [task.time_index for task in plan.tasks] == [0, 1, 5, 6]
 
@@ -61,15 +65,43 @@ def test_done_and_empty_are_not_done_again_and_failed_is(tmp_path: Path, status:
 
 
 @pytest.mark.parametrize("change", [{"version": "2"}, {"size": 1001}])
-def test_a_changed_file_redoes_its_own_day_and_its_neighbours(
-    tmp_path: Path, change: dict[str, object]
+@pytest.mark.parametrize(
+    ("open_edges", "redone"), [("", [2]), ("before", [2, 3]), ("after", [1, 2]), ("both", [1, 2, 3])]
+)
+def test_a_changed_file_redoes_its_own_day_and_the_neighbours_that_lacked_samples_at_its_side(
+    tmp_path: Path, change: dict[str, object], open_edges: str, redone: list[int]
 ) -> None:
     config = daily(tmp_path)
     days = [span(day) for day in range(5)]
-    done = as_results(plan_cube(config, listing_of(*range(5)), {}))
+
+    done = as_results(plan_cube(config, listing_of(*range(5)), {}), open_edges=open_edges)
     days[2] = days[2]._replace(object=dataclasses.replace(days[2].object, **change))  # type: ignore[arg-type]
     changed = Listing([(CHANNEL, day) for day in days], slack_ns=DAY_NS)
-    assert [task.time_index for task in plan_cube(config, changed, done).tasks] == [1, 2, 3]
+    assert [task.time_index for task in plan_cube(config, changed, done).tasks] == redone
+
+
+def test_segments_whose_files_have_gone_stay_as_they_are(tmp_path: Path) -> None:
+    config = daily(tmp_path)
+    done = as_results(plan_cube(config, listing_of(*range(5)), {}))
+    plan = plan_cube(config, listing_of(0, 1, 3, 4), done)
+    assert (list(plan.tasks), plan.n_done, plan.n_kept) == ([], 5, 1)
+    # Those beside it that needed its samples are computed again without them.
+    done = {key: dataclasses.replace(result, details={"open_edges": "after"}) for key, result in done.items()}
+    plan = plan_cube(config, listing_of(0, 1, 3, 4), done)
+    assert ([task.time_index for task in plan.tasks], plan.n_kept) == ([1], 1)
+    failed = {key: dataclasses.replace(result, status="failed") for key, result in done.items()}
+    tasks = plan_cube(config, listing_of(0, 1, 3, 4), failed).tasks
+    assert [task.time_index for task in tasks] == [0, 1, 3, 4], "there is nothing to try again with"
+
+
+def test_a_segment_that_lives_from_a_neighbours_file_alone_is_done_again_when_that_changes(
+    tmp_path: Path,
+) -> None:
+    config = daily(tmp_path)
+    done = as_results(plan_cube(config, listing_of(0), {}), open_edges="both")
+    assert plan_cube(config, listing_of(0), done).n_done == 1
+    late = Listing([(CHANNEL, span(0)), (CHANNEL, span(1, version="2"))], slack_ns=DAY_NS)
+    assert [task.time_index for task in plan_cube(config, late, done).tasks] == [0, 1]
 
 
 def test_changed_settings_redo_everything_and_other_sections_nothing(tmp_path: Path) -> None:
@@ -80,10 +112,26 @@ def test_changed_settings_redo_everything_and_other_sections_nothing(tmp_path: P
     assert plan_cube(same, listing_of(0, 1), done).n_done == 2
 
 
-def test_a_new_day_is_the_only_thing_left_beside_the_day_that_now_has_a_neighbour(tmp_path: Path) -> None:
+def test_a_new_day_is_the_only_thing_left_beside_the_day_that_waited_for_its_first_samples(
+    tmp_path: Path,
+) -> None:
     config = daily(tmp_path)
-    done = as_results(plan_cube(config, listing_of(0, 1, 2), {}))
-    assert [task.time_index for task in plan_cube(config, listing_of(0, 1, 2, 3), done).tasks] == [2, 3]
+    plan = plan_cube(config, listing_of(0, 1, 2), {})
+    later = listing_of(0, 1, 2, 3)
+    assert [task.time_index for task in plan_cube(config, later, as_results(plan)).tasks] == [3]
+    waiting = as_results(plan, open_edges="after")
+    assert [task.time_index for task in plan_cube(config, later, waiting).tasks] == [2, 3]
+
+
+def test_tasks_can_be_taken_singly_from_the_end_and_in_slices(tmp_path: Path) -> None:
+    tasks = plan_cube(daily(tmp_path), listing_of(*range(5)), {}).tasks
+    every = list(tasks)
+    assert [tasks[0], tasks[-1]] == [every[0], every[-1]]
+    assert list(tasks[1:3]) == every[1:3]
+    assert list(tasks[::-1]) == every[::-1]
+    with pytest.raises(IndexError):
+        tasks[5]
+    assert [task.neighbours for task in every] == [(0, 1), (1, 1), (1, 1), (1, 1), (1, 0)]
 
 
 def test_new_channels_go_behind_those_that_the_cube_has(tmp_path: Path) -> None:

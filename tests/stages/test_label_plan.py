@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from scaledec.config import Config
 from scaledec.ledger.ledger import Ledger
 from scaledec.places import Places
 from scaledec.stages.label import Labeller
+from scaledec.stages.label_plan import plan_labels
 from scaledec.store.cube import CubeStore
+from scaledec.store.labels import LabelStore
 from tests.stages.small_cubes import (
     channels_of,
+    cube_results,
     fill_segment,
     make_cube,
     make_labels,
@@ -97,7 +103,35 @@ def test_a_failed_task_is_tried_again(tmp_path: Path) -> None:
     label_all(config, cube, checksum)
     ledger = Ledger(Places.at(config.root).label_ledger("run"))
     (result,) = ledger.read().values()
-    from dataclasses import replace
-
     ledger.append([replace(result, status="failed", reason="damaged")])
     assert len(plan_for(config, cube, checksum).tasks) == 1
+
+
+def test_a_segment_computed_again_with_the_same_outcome_redoes_no_labels(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(1), 4)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    done = Ledger(Places.at(config.root).label_ledger("run")).read()
+    again = {key: replace(result, fingerprint="other") for key, result in cube_results(cube).items()}
+    plan = plan_labels(config, cube, again, done, model_checksum=checksum)
+    assert (plan.tasks, plan.n_done) == ((), 2)
+
+
+def test_a_shard_that_has_lost_its_power_loses_its_labels(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(1), 4)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    labels = LabelStore.open(Places.at(config.root).labels("run"))
+    assert labels.stored_regions(0) == {0, 2}
+    writable = CubeStore.open(cube.location, "r+")
+    grid = cube.grid
+    for time_index in (2, 3):
+        nothing = np.full((grid.n_frames, grid.n_frequencies), np.nan)
+        writable.write_segment(0, time_index, nothing, np.zeros(grid.n_frames, np.uint8))
+    left = plan_for(config, cube, checksum).tasks
+    assert [task.first_time_index for task in left] == [0, 2], "the last windows of segment 1 reached into 2"
+    label_all(config, cube, checksum)
+    assert labels.stored_regions(0) == {0}
+    assert plan_for(config, cube, checksum).tasks == ()
