@@ -11,11 +11,13 @@ import pytest
 from scaledec.numerics.metrics import (
     adjusted_rand_index,
     contingency,
+    disagreement_matrix,
     effective_clusters,
     hungarian_accuracy,
     label_change,
     normalised_mutual_information,
     roc_auc,
+    transition_matrix,
 )
 
 
@@ -72,3 +74,23 @@ def test_counts_that_are_no_shares_are_refused(counts: list[float]) -> None:
 def test_vectors_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="equally long"):
         label_change([0, 1], [0])
+
+
+def test_transitions_count_windows_that_went_from_cluster_to_cluster_and_keep_empty_ones() -> None:
+    before, after = [0, 0, 1, 3, -1, 1], [0, 1, 1, 0, 2, -1]
+    assert transition_matrix(before, after, 4).tolist() == [
+        [1, 1, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 0, 0],
+        [1, 0, 0, 0],
+    ]
+
+
+def test_a_label_beyond_the_clusters_is_refused() -> None:
+    with pytest.raises(ValueError, match="label 4 is none of 4 clusters"):
+        transition_matrix([4, 0], [0, 0], 4)
+
+
+def test_disagreement_sees_through_other_numbers_of_the_same_clusters() -> None:
+    matrix = disagreement_matrix({"a": [0, 0, 1, 1], "b": [5, 5, 2, 2], "c": [0, 1, 1, 1]})
+    np.testing.assert_allclose(matrix, [[0, 0, 0.25], [0, 0, 0.25], [0.25, 0.25, 0]])

@@ -1,7 +1,8 @@
-"""Numbers that judge a clustering: against truth, against another clustering, and by itself."""
+"""How far a clustering agrees with truth or with another clustering, and how even its sizes are."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -13,11 +14,13 @@ from sklearn.metrics.cluster import contingency_matrix
 __all__ = [
     "adjusted_rand_index",
     "contingency",
+    "disagreement_matrix",
     "effective_clusters",
     "hungarian_accuracy",
     "label_change",
     "normalised_mutual_information",
     "roc_auc",
+    "transition_matrix",
 ]
 
 Labels: TypeAlias = npt.ArrayLike
@@ -75,6 +78,39 @@ def label_change(before: Labels, after: Labels) -> float:
     """Share of windows whose label differs between two label vectors of the same clusters."""
     a, b = _pair(before, after)
     return float(np.mean(a != b))
+
+
+def transition_matrix(before: Labels, after: Labels, n_clusters: int) -> npt.NDArray[np.int64]:
+    """Windows that went from cluster (row) to cluster (column), shape (K, K), empty ones included.
+
+    Windows without a label (-1) on either side are left out.
+
+    Raises
+    ------
+    ValueError
+        If a label is not one of the ``n_clusters``.
+    """
+    a, b = (np.asarray(side, dtype=np.int64) for side in _pair(before, after))
+    kept = (a >= 0) & (b >= 0)
+    largest = int(max(a.max(), b.max()))
+    if largest >= n_clusters:
+        raise ValueError(f"label {largest} is none of {n_clusters} clusters (0 to {n_clusters - 1})")
+    counts = np.bincount(a[kept] * n_clusters + b[kept], minlength=n_clusters**2)
+    return counts.reshape(n_clusters, n_clusters)
+
+
+def disagreement_matrix(labels: Mapping[str, Labels]) -> npt.NDArray[np.float64]:
+    """Share of windows on which each two of M labellings differ, shape (M, M), in the mapping's order.
+
+    Clusters are matched one to one first (as :func:`hungarian_accuracy` does), because methods and runs
+    number theirs as they like.
+    """
+    names = list(labels)
+    matrix = np.zeros((len(names), len(names)))
+    for i, one in enumerate(names):
+        for j in range(i):
+            matrix[i, j] = matrix[j, i] = 1.0 - hungarian_accuracy(labels[one], labels[names[j]])
+    return matrix
 
 
 def effective_clusters(counts: npt.ArrayLike) -> float:
