@@ -6,8 +6,11 @@ work, whichever way the numbers came.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +18,7 @@ import numpy.typing as npt
 from scaledec.errors import ConfigError
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND
 
-__all__ = ["SpectrogramGrid", "WindowGrid"]
+__all__ = ["Grid", "ImportedGrid", "SpectrogramGrid", "WindowGrid", "grid_from_json", "grid_to_json"]
 
 _DAY_S = 86_400
 # Relative distance from a whole number below which a product such as 2.56 s x 100 Hz is taken as whole.
@@ -111,6 +114,11 @@ class SpectrogramGrid:
         return max(0, self.nperseg - self.hop)
 
     @property
+    def closed_frames(self) -> int:
+        """How many frames, from the first on, use no sample of the next segment."""
+        return (self.samples_per_segment - self.nperseg) // self.hop + 1
+
+    @property
     def hop_s(self) -> float:
         """Seconds from one frame's start to the next."""
         return self.hop / self.sampling_rate_hz
@@ -125,6 +133,95 @@ class SpectrogramGrid:
         """Stored frequencies in Hz, shape (frequency,)."""
         bins = np.arange(self.first_bin, self.stop_bin, dtype=np.float64)
         return bins * self.sampling_rate_hz / self.nfft
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedGrid:
+    """Frames and frequencies of one segment of spectrograms that were computed elsewhere.
+
+    Nothing is known of the samples behind them: each frame is taken to belong to its own segment alone.
+    """
+
+    segment_ns: int
+    """Length of a segment in nanoseconds."""
+    n_frames: int
+    """Frames that start in a segment."""
+    frequencies_hz: tuple[float, ...]
+    """Stored frequencies, ascending."""
+
+    @classmethod
+    def from_lengths(
+        cls,
+        *,
+        segment_s: float,
+        hop_s: float,
+        frequencies_hz: Sequence[float],
+        band_hz: tuple[float, float] | None = None,
+    ) -> ImportedGrid:
+        """Build from lengths in seconds and the frequencies there are, of which the band's are stored.
+
+        Raises
+        ------
+        ConfigError
+            If a segment is no whole number of seconds or of frames, or fewer than two frequencies are left.
+        """
+        n_frames = _whole(segment_s / hop_s)
+        if _whole(segment_s) is None or n_frames is None:
+            raise ConfigError(
+                f"spectrogram.segment_s is {segment_s:g}: {segment_s / hop_s:g} frames of {hop_s:g} s; "
+                f"expected whole seconds and whole frames{_nearest_segment(segment_s, hop_s)}"
+            )
+        low, high = band_hz or (-math.inf, math.inf)
+        inside = tuple(sorted(f for f in frequencies_hz if _at_most(low, f) and _at_most(f, high)))
+        if len(inside) < 2:
+            raise ConfigError(
+                f"spectrogram.band_hz is [{low:g}, {high:g}], which holds {len(inside)} of the cube's "
+                f"{len(frequencies_hz)} frequencies; expected at least 2"
+            )
+        return cls(round(segment_s) * NANOSECONDS_PER_SECOND, n_frames, inside)
+
+    @property
+    def n_frequencies(self) -> int:
+        """Frequencies that are stored."""
+        return len(self.frequencies_hz)
+
+    @property
+    def closed_frames(self) -> int:
+        """How many frames, from the first on, use nothing of the next segment: all."""
+        return self.n_frames
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one frame's start to the next."""
+        return self.segment_ns / NANOSECONDS_PER_SECOND / self.n_frames
+
+    @property
+    def frame_s(self) -> npt.NDArray[np.float64]:
+        """Start of each frame, seconds after the segment's start, shape (frame,)."""
+        return np.arange(self.n_frames, dtype=np.float64) * self.hop_s
+
+    @property
+    def frequency_hz(self) -> npt.NDArray[np.float64]:
+        """Stored frequencies in Hz, shape (frequency,)."""
+        return np.array(self.frequencies_hz, dtype=np.float64)
+
+
+Grid: TypeAlias = SpectrogramGrid | ImportedGrid
+"""The grid of a cube: of spectrograms computed here, or elsewhere."""
+
+
+def grid_to_json(grid: Grid) -> dict[str, Any]:
+    """The grid's numbers as JSON values, under a name that tells its kind."""
+    kind = "imported_grid" if isinstance(grid, ImportedGrid) else "grid"
+    return {kind: dataclasses.asdict(grid)}
+
+
+def grid_from_json(values: Mapping[str, Any]) -> Grid:
+    """Read back what :func:`grid_to_json` gave."""
+    if "imported_grid" not in values:
+        return SpectrogramGrid(**values["grid"])
+    own = dict(values["imported_grid"])
+    return ImportedGrid(**(own | {"frequencies_hz": tuple(own["frequencies_hz"])}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +242,7 @@ class WindowGrid:
 
     @classmethod
     def from_lengths(
-        cls, grid: SpectrogramGrid, *, length_s: float, stride_s: float | None, min_coverage: float
+        cls, grid: Grid, *, length_s: float, stride_s: float | None, min_coverage: float
     ) -> WindowGrid:
         """Build from lengths in seconds, rounded to whole frames.
 
@@ -186,6 +283,19 @@ class WindowGrid:
     def length_s(self) -> float:
         """Length of a window in seconds: its frames times the hop."""
         return self.length * self.hop_s
+
+
+def _at_most(low: float, high: float) -> bool:
+    """Whether ``low <= high`` up to rounding error: a band's ends are inside it."""
+    return low <= high + _WHOLE * max(1.0, abs(high))
+
+
+def _nearest_segment(segment_s: float, hop_s: float) -> str:
+    """Advice: the length next to the one asked for that is whole seconds and whole frames."""
+    asked = max(1, round(segment_s))
+    tried = sorted(range(max(1, asked - 3600), asked + 3601), key=lambda seconds: abs(seconds - asked))
+    fits = next((seconds for seconds in tried if _whole(seconds / hop_s) is not None), None)
+    return "" if fits is None else f": use {fits}"
 
 
 def _check_hop(samples: int, nperseg: int, hop: int, overlap: float) -> None:

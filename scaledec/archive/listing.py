@@ -237,6 +237,10 @@ class Listing:
         """The object of a number in a :class:`Neighbourhood`."""
         return self._by_channel[channel].item(number)
 
+    def digest(self, channel: ChannelId, number: int) -> bytes:
+        """As :meth:`digests`, of one object."""
+        return self._by_channel[channel].digest(number)
+
     def digests(self, channel: ChannelId) -> list[bytes]:
         """Eight bytes for each object of a channel, by number: others if its key, size or version is."""
         own = self._by_channel[channel]

@@ -35,7 +35,10 @@ def hash_json(value: Any) -> str:
 
 def cube_fingerprint(config: Config) -> str:
     """Hash of what decides the bytes of a cube's shard, given its samples."""
-    return hash_json([CUBE_ALGORITHM, config.spectrogram.model_dump(mode="json")])
+    decisive: list[Any] = [CUBE_ALGORITHM, config.spectrogram.model_dump(mode="json")]
+    if config.archive.cube is not None:
+        decisive.append(config.archive.cube.model_dump(mode="json"))
+    return hash_json(decisive)
 
 
 def pretrain_fingerprint(config: Config) -> str:

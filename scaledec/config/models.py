@@ -8,10 +8,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from scaledec.config.imported import ForeignCubeConfig, ImportedConfig
+from scaledec.config.section import (
+    Band,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Section,
+    StorageOptions,
+)
 from scaledec.errors import ConfigError
-from scaledec.grid import SpectrogramGrid, WindowGrid
+from scaledec.grid import Grid, ImportedGrid, SpectrogramGrid, WindowGrid
 
 __all__ = [
     "ArchiveConfig",
@@ -31,27 +41,13 @@ __all__ = [
     "WindowsConfig",
 ]
 
-Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-Band: TypeAlias = tuple[NonNegative, Positive]
-StorageOptions: TypeAlias = dict[str, Any]
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are refused, values cannot be changed after loading."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
-    )
-
 
 class ArchiveConfig(Section):
     """Where the miniSEED lies and which part of it to use."""
 
-    layout: Literal["sds", "files"] = "sds"
-    """How keys are named: sds (YEAR/NET/STA/CHA.D/...) or files (any naming, indexed once by header)."""
+    layout: Literal["sds", "files", "cube"] = "sds"
+    """How keys are named: sds (YEAR/NET/STA/CHA.D/...) or files (any naming, indexed once by header);
+    cube: not miniSEED but spectrograms in a Zarr store, see archive.cube."""
     url: str
     """A folder, s3://bucket/prefix, memory://... or any other fsspec URL."""
     channels: Annotated[tuple[str, ...], Field(min_length=1)] = ("*.*.*.*",)
@@ -62,6 +58,8 @@ class ArchiveConfig(Section):
     """End of the time wanted (UTC, exclusive); null: to the archive's last day."""
     storage_options: StorageOptions = {}
     """Passed to fsspec, e.g. {anon: true, endpoint_url: ...}. Credentials belong in the environment."""
+    cube: ForeignCubeConfig | None = None
+    """For layout cube, the names in the store: {power: NAME, dims: {time: NAME, ...}, scale: db, ...}."""
 
 
 class KaiserTaper(Section):
@@ -79,6 +77,9 @@ class TukeyTaper(Section):
 
 
 Taper: TypeAlias = Literal["hann", "hamming", "boxcar"] | KaiserTaper | TukeyTaper
+
+
+_MEANT_FOR_IMPORTS = ("segment_s", "band_hz", "scale", "dtype", "imported")
 
 
 class SpectrogramConfig(Section):
@@ -106,6 +107,26 @@ class SpectrogramConfig(Section):
     """db: 10 log10 of counts^2/Hz; linear: counts^2/Hz."""
     dtype: Literal["float16", "float32"] = "float16"
     """How power is stored; float16 needs scale db."""
+    imported: ImportedConfig | None = None
+    """For archive.layout cube, what its frames and frequencies are: {hop_s: ..., frequency_hz: {first: ...,
+    step: ..., count: ...}}; segment_s, band_hz, scale and dtype then hold as ever, all else is decided
+    already."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A key that was added later is not written while it is null: the fingerprint and the attributes of
+        # cubes made before it was there stay what they are.
+        written: dict[str, Any] = write(self)
+        if self.imported is not None:
+            return {name: written[name] for name in _MEANT_FOR_IMPORTS}
+        return {name: value for name, value in written.items() if name != "imported"}
+
+    def given_in_vain(self) -> list[str]:
+        """Keys set to something of their own that mean nothing where spectrograms are imported."""
+        others = {
+            name: field for name, field in type(self).model_fields.items() if name not in _MEANT_FOR_IMPORTS
+        }
+        return [name for name, field in others.items() if getattr(self, name) != field.default]
 
 
 class WindowsConfig(Section):
@@ -264,20 +285,58 @@ class Config(Section):
                 "spectrogram.dtype is float16 with scale linear: power in counts^2/Hz overflows float16 "
                 "(65504); use scale: db, or dtype: float32"
             )
-        # Building the grids runs their own checks (whole hops, band inside Nyquist, window inside segment).
-        _ = self.window_grid
+        self._check_layout()
+        if self.archive.layout != "cube" or self.spectrogram.imported is not None:
+            # Building the grids runs their own checks (whole hops, band inside Nyquist, window in segment).
+            _ = self.window_grid
         return self
 
+    def _check_layout(self) -> None:
+        is_cube = self.archive.layout == "cube"
+        if is_cube != (self.archive.cube is not None):
+            told = "is missing" if is_cube else "is set"
+            raise ConfigError(
+                f"archive.layout is {self.archive.layout} and archive.cube {told}: layout cube needs it "
+                "(archive.cube: {power: NAME, ...}), the others have no use for it"
+            )
+        if not is_cube and self.spectrogram.imported is not None:
+            raise ConfigError(
+                "spectrogram.imported is set and archive.layout is "
+                f"{self.archive.layout}; it describes a foreign cube, archive.layout: cube"
+            )
+        if is_cube and (names := self.spectrogram.given_in_vain()):
+            raise ConfigError(
+                f"spectrogram.{names[0]} cannot be chosen for spectrograms that are there already "
+                "(archive.layout: cube); leave it out"
+            )
+
     @property
-    def spectrogram_grid(self) -> SpectrogramGrid:
-        """The grid of samples, frames and frequencies that ``spectrogram`` describes."""
+    def spectrogram_grid(self) -> Grid:
+        """The grid of samples (unless imported), frames and frequencies that ``spectrogram`` describes."""
         s = self.spectrogram
+        if self.archive.layout == "cube":
+            return self._imported_grid
         return SpectrogramGrid.from_lengths(
             sampling_rate_hz=s.sampling_rate_hz,
             segment_s=s.segment_s,
             window_s=s.window_s,
             overlap=s.overlap,
             nfft=s.nfft,
+            band_hz=s.band_hz,
+        )
+
+    @property
+    def _imported_grid(self) -> ImportedGrid:
+        s = self.spectrogram
+        if s.imported is None:
+            raise ConfigError(
+                "spectrogram.imported is missing: archive.layout cube needs the hop and the frequencies of "
+                "the foreign cube; `scaledec plan` reads them there and prints what to write"
+            )
+        return ImportedGrid.from_lengths(
+            segment_s=s.segment_s,
+            hop_s=s.imported.hop_s,
+            frequencies_hz=s.imported.frequencies_hz,
             band_hz=s.band_hz,
         )
 

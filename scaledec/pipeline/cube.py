@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from scaledec.config import Config, cube_fingerprint
+from scaledec.pipeline.imports import import_tasks, plan_import
 from scaledec.pipeline.outcome import Failure, Outcome
 from scaledec.places import Places
 from scaledec.progress import track
@@ -16,6 +17,7 @@ from scaledec.vocabulary import ChannelId, TaskResult, parse_task_key, parse_tim
 
 if TYPE_CHECKING:
     from scaledec.archive.archive import Listing
+    from scaledec.engines import Engine
     from scaledec.ledger.ledger import Ledger
     from scaledec.pipeline.resources import Resources
     from scaledec.stages.cube_plan import CubePlan
@@ -40,9 +42,11 @@ def plan_of_cube(config: Config) -> tuple[CubePlan, Listing]:
     from scaledec.ledger.ledger import Ledger
     from scaledec.stages.cube_plan import LEDGER_DETAILS, plan_cube
 
-    listing = list_archive(config)
     ledger = Ledger(Places.at(config.root, config.storage_options).ledger("cube"))
     done = ledger.read(details=LEDGER_DETAILS)
+    if config.archive.layout == "cube":
+        return plan_import(config, done)
+    listing = list_archive(config)
     return plan_cube(config, listing, done), listing
 
 
@@ -57,7 +61,6 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
         If the cube cannot be written, or was made with other settings.
     """
     from scaledec.ledger.ledger import Ledger
-    from scaledec.stages.cube import CubeContext, run_task
 
     started = time.perf_counter()
     places = Places.at(config.root, config.storage_options)
@@ -68,13 +71,12 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     failures: list[Failure] = []
     ledger = Ledger(places.ledger("cube"))
     if len(plan.tasks):
-        context = CubeContext.of(config, cube=store.location)
         with (
             resources.cube_engine() as engine,
             ledger.writer() as writer,
             track("cube", total=len(plan.tasks), unit="segments") as progress,
         ):
-            for result in engine.run(partial(run_task, context=context), plan.tasks):
+            for result in _results(config, plan, store, engine):
                 writer.write(result)
                 counts[result.status] += 1
                 failures += _failures({result.key: result})
@@ -88,6 +90,15 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
         f"{store.location}"
     )
     return Outcome("cube", message, sum(counts.values()), plan.n_done, (*unreadable, *failures), seconds)
+
+
+def _results(config: Config, plan: CubePlan, store: CubeStore, engine: Engine) -> Iterator[TaskResult]:
+    from scaledec.stages.cube import CubeContext, run_task
+
+    if config.archive.layout == "cube":
+        return import_tasks(config, plan, store.location, engine)
+    context = CubeContext.of(config, cube=store.location)
+    return engine.run(partial(run_task, context=context), plan.tasks)
 
 
 def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:

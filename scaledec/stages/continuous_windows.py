@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scaledec.grid import SpectrogramGrid, WindowGrid
+from scaledec.grid import Grid, WindowGrid
 from scaledec.numerics.windows import (
     cut_windows,
     finite_frames,
@@ -143,11 +143,10 @@ class ContinuousSegment:
         )
 
 
-def windows_within_segment(grid: SpectrogramGrid, windows: WindowGrid) -> int:
+def windows_within_segment(grid: Grid, windows: WindowGrid) -> int:
     """How many windows, from the first on, use no sample of the next segment."""
-    # The last frame m of a window uses samples up to m * hop + nperseg.
-    last_frame = (grid.samples_per_segment - grid.nperseg) // grid.hop
-    return min(windows.n_windows, max(0, math.floor((last_frame + 1 - windows.length) / windows.stride) + 1))
+    whole = math.floor((grid.closed_frames - windows.length) / windows.stride) + 1
+    return min(windows.n_windows, max(0, whole))
 
 
 def _covered(coverage: npt.NDArray[np.uint8], windows: WindowGrid) -> npt.NDArray[np.bool_]:

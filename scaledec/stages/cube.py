@@ -32,7 +32,7 @@ import numpy.typing as npt
 from scaledec.archive.archive import Archive, open_archive
 from scaledec.archive.segment import SegmentRead, read_segment
 from scaledec.config import Config, SpectrogramConfig, cube_fingerprint
-from scaledec.errors import ArchiveError, StoreConflictError, StoreError, UnreadableInputError
+from scaledec.errors import ArchiveError, StoreError, UnreadableInputError
 from scaledec.grid import SpectrogramGrid
 from scaledec.location import Location
 from scaledec.numerics.signal.coverage import frame_coverage
@@ -40,6 +40,7 @@ from scaledec.numerics.signal.preprocess import Preprocessor
 from scaledec.numerics.signal.stft import SpectrogramTransform
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor, make_transform, native_margins
+from scaledec.stages.planned_place import check_planned_for
 from scaledec.stages.segment_inputs import edges_detail
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
@@ -65,11 +66,13 @@ class CubeContext:
     def of(cls, config: Config, *, cube: Location | None = None) -> CubeContext:
         """The context of a configuration; ``cube`` defaults to the place below its root."""
         places = Places.at(config.root, config.storage_options)
+        grid = config.spectrogram_grid
+        assert isinstance(grid, SpectrogramGrid), "imported spectrograms have tasks of their own"
         return cls(
             cube=cube or places.cube,
             archive=open_archive(config.archive, places.index),
             spectrogram=config.spectrogram,
-            grid=config.spectrogram_grid,
+            grid=grid,
             fingerprint=cube_fingerprint(config),
         )
 
@@ -244,19 +247,8 @@ class _Workspace:
         """The cube, opened once, checked to be the one that the task was planned for."""
         if self._store is None:
             self._store = CubeStore.open(self.context.cube, "r+")
-        store, index = self._store, task.channel_index
-        if (
-            store.fingerprint != self.context.fingerprint
-            or not 0 <= index < len(store.channels)
-            or store.channels[index] != task.channel
-            or not 0 <= task.time_index < store.n_segments
-            or store.segment_start_ns(task.time_index) != task.start_ns
-        ):
-            raise StoreConflictError(
-                f"{self.context.cube} is not the cube that task {task.key} was planned for; another run has "
-                "replaced it: plan again"
-            )
-        return store
+        check_planned_for(self._store, task, self.context.fingerprint)
+        return self._store
 
 
 _kept = threading.local()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import overload
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from scaledec.archive.listing import Listing, Neighbourhood, distinct
 from scaledec.config import Config, cube_fingerprint
 from scaledec.errors import ConfigError, StoreNotFoundError
-from scaledec.grid import SpectrogramGrid
+from scaledec.grid import Grid, SpectrogramGrid
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
 from scaledec.stages.segment_inputs import OPEN_EDGES, segment_fingerprint, standing
@@ -81,13 +82,14 @@ class _Frame:
     def near(self, channel: ChannelId, time_indices: Sequence[int]) -> Iterator[Neighbourhood]:
         return self.listing.neighbourhoods(channel, self.start_ns, self.segment_ns, time_indices)
 
-    def fingerprint(self, near: Neighbourhood, digests: Sequence[bytes]) -> str:
+    def fingerprint(self, near: Neighbourhood, digests: Sequence[bytes] | Mapping[int, bytes]) -> str:
         parts = ([digests[number] for number in side] for side in (near.before, near.own, near.after))
         return segment_fingerprint(self.settings, *parts)
 
-    def task(self, channel_index: int, near: Neighbourhood, digests: Sequence[bytes]) -> CubeTask:
+    def task(self, channel_index: int, near: Neighbourhood) -> CubeTask:
         channel = self.channels[channel_index]
         numbers = (*near.before, *near.own, *near.after)
+        digests = {number: self.listing.digest(channel, number) for number in numbers}
         return CubeTask(
             key=self.key(channel, near.time_index),
             fingerprint=self.fingerprint(near, digests),
@@ -108,16 +110,23 @@ class CubeTasks(Sequence[CubeTask]):
         self._places = places
         """Shape (task, 2): indices of channel and segment."""
 
+    @property
+    def places(self) -> npt.NDArray[np.int32]:
+        """Indices (channel, segment) of the tasks in their order, shape (task, 2)."""
+        return self._places
+
+    def in_order(self, order: npt.NDArray[np.int64]) -> CubeTasks:
+        """The same tasks, those of the given numbers, in that order."""
+        return CubeTasks(self._frame, self._places[order])
+
     def __len__(self) -> int:
         return len(self._places)
 
     def __iter__(self) -> Iterator[CubeTask]:
         frame = self._frame
         for channel_index, places in itertools.groupby(self._places.tolist(), key=itemgetter(0)):
-            channel = frame.channels[channel_index]
-            digests = frame.listing.digests(channel)
-            for near in frame.near(channel, [time_index for _, time_index in places]):
-                yield frame.task(channel_index, near, digests)
+            near = frame.near(frame.channels[channel_index], [time_index for _, time_index in places])
+            yield from map(partial(frame.task, channel_index), near)
 
     @overload
     def __getitem__(self, index: int) -> CubeTask: ...
@@ -153,7 +162,8 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
         If ``spectrogram.bandpass_hz`` does not fit, whatever the channels' rates.
     """
     grid = config.spectrogram_grid
-    _check_filters(config)
+    if isinstance(grid, SpectrogramGrid):
+        _check_filters(config)
     channels, start_ns, n_segments = _axes(config, listing, grid)
     frame = _Frame(
         listing,
@@ -182,7 +192,9 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
         bytes_to_read=n_bytes,
         objects_to_read=n_objects,
         bytes_to_write=len(tasks) * segment_bytes,
-        memory_per_task=_memory(left.largest, grid, segment_bytes),
+        memory_per_task=_memory(left.largest, grid, segment_bytes)
+        if isinstance(grid, SpectrogramGrid)
+        else 0,
     )
 
 
@@ -242,7 +254,7 @@ def _listed(listing: Listing, start_ns: int, n_segments: int, segment_ns: int) -
     )
 
 
-def _axes(config: Config, listing: Listing, grid: SpectrogramGrid) -> tuple[tuple[ChannelId, ...], int, int]:
+def _axes(config: Config, listing: Listing, grid: Grid) -> tuple[tuple[ChannelId, ...], int, int]:
     """Channels, start and length of the cube with what the archive lists now."""
     first_ns, end_ns = listing.span
     start_ns = first_ns // grid.segment_ns * grid.segment_ns

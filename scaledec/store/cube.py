@@ -12,7 +12,7 @@ import numpy.typing as npt
 import zarr
 
 from scaledec.errors import StoreError, StoreNotFoundError
-from scaledec.grid import SpectrogramGrid
+from scaledec.grid import Grid
 from scaledec.location import Location
 from scaledec.store.axes import (
     ChannelCoordinates,
@@ -96,7 +96,7 @@ class CubeStore:
         return cls.open(location, "r+")
 
     @property
-    def grid(self) -> SpectrogramGrid:
+    def grid(self) -> Grid:
         """Samples, frames and frequencies of a segment."""
         return self.template.grid
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scaledec.grid import SpectrogramGrid
+from scaledec.grid import Grid, ImportedGrid, grid_from_json, grid_to_json
 from scaledec.location import Location
 from scaledec.store.axes import CHANNEL_COORDINATES, ChannelCoordinates, Extent, axis_variables
 from scaledec.store.shard import inner_length
@@ -29,7 +28,7 @@ REMEDY = "one cube holds one kind of spectrogram: choose another root, or the se
 class CubeTemplate:
     """The structure of a cube without its extent: what must be equal for new segments to fit in."""
 
-    grid: SpectrogramGrid
+    grid: Grid
     scale: Literal["db", "linear"]
     dtype: Literal["float16", "float32"]
     fingerprint: str
@@ -44,7 +43,7 @@ class CubeTemplate:
             "scaledec_fingerprint": self.fingerprint,
             "scaledec_scale": self.scale,
             "scaledec_dtype": self.dtype,
-            "scaledec_grid": json.dumps({"grid": dataclasses.asdict(self.grid)}, sort_keys=True),
+            "scaledec_grid": json.dumps(grid_to_json(self.grid), sort_keys=True),
             "scaledec_settings": json.dumps({"spectrogram": self.settings}, sort_keys=True),
         }
 
@@ -52,7 +51,7 @@ class CubeTemplate:
     def from_attributes(cls, attributes: Mapping[str, Any]) -> CubeTemplate:
         """Read back what :meth:`attributes` gave."""
         return cls(
-            grid=SpectrogramGrid(**json.loads(attributes["scaledec_grid"])["grid"]),
+            grid=grid_from_json(json.loads(attributes["scaledec_grid"])),
             scale=attributes["scaledec_scale"],
             dtype=attributes["scaledec_dtype"],
             fingerprint=attributes["scaledec_fingerprint"],
@@ -76,7 +75,7 @@ def publish_cube(
     publish(location, [*axes, *_grid_variables(template.grid), *_data(template, extent)], attributes)
 
 
-def _grid_variables(grid: SpectrogramGrid) -> list[Variable]:
+def _grid_variables(grid: Grid) -> list[Variable]:
     return [
         Variable(
             "frame",
@@ -88,19 +87,27 @@ def _grid_variables(grid: SpectrogramGrid) -> list[Variable]:
     ]
 
 
+def _power_units(template: CubeTemplate) -> dict[str, JsonValue]:
+    if isinstance(template.grid, ImportedGrid):
+        units: dict[str, JsonValue] = {"comment": "in the units of the cube it was imported from"}
+        return {"units": "dB", **units} if template.scale == "db" else units
+    if template.scale == "db":
+        return {"units": "dB", "comment": "10 log10 of the power in counts2 Hz-1"}
+    return {"units": "counts2 Hz-1"}
+
+
 def _data(template: CubeTemplate, extent: Extent) -> list[Variable]:
     grid = template.grid
     frames, frequencies = grid.n_frames, grid.n_frequencies
     size = np.dtype(template.dtype).itemsize
     around = " ".join(CHANNEL_COORDINATES)
-    decibel: dict[str, JsonValue] = {"units": "dB", "comment": "10 log10 of the power in counts2 Hz-1"}
     return [
         Variable(
             "power",
             ("channel", "time", "frame", "frequency"),
             {
                 "long_name": "power spectral density of the ground motion record",
-                **(decibel if template.scale == "db" else {"units": "counts2 Hz-1"}),
+                **_power_units(template),
                 "coordinates": around,
                 "ancillary_variables": "coverage",
             },

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scaledec.grid import SpectrogramGrid, WindowGrid
+from scaledec.grid import Grid, WindowGrid, grid_to_json
 from scaledec.store.axes import CHANNEL_COORDINATES, Extent
 from scaledec.store.shard import inner_length
 from scaledec.store.template import Variable
@@ -37,7 +37,7 @@ class LabelTemplate:
     """Of the run: windows, model, training and clustering settings."""
     method: str
     """How windows were assigned: dec, idec, kmeans or gmm."""
-    grid: SpectrogramGrid
+    grid: Grid
     windows: WindowGrid
     segments_per_shard: int
     centroid: npt.NDArray[Any]
@@ -70,7 +70,7 @@ class LabelTemplate:
             "scaledec_run": self.run,
             "scaledec_fingerprint": self.fingerprint,
             "scaledec_method": self.method,
-            "scaledec_grid": json.dumps({"grid": dataclasses.asdict(self.grid)}, sort_keys=True),
+            "scaledec_grid": json.dumps(grid_to_json(self.grid), sort_keys=True),
             "scaledec_windows": json.dumps({"windows": dataclasses.asdict(self.windows)}, sort_keys=True),
             "scaledec_segments_per_shard": self.segments_per_shard,
             "scaledec_n_clusters": self.n_clusters,

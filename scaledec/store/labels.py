@@ -14,7 +14,7 @@ import numpy.typing as npt
 import zarr
 
 from scaledec.errors import StoreConflictError, StoreNotFoundError
-from scaledec.grid import SpectrogramGrid, WindowGrid
+from scaledec.grid import Grid, WindowGrid, grid_from_json
 from scaledec.location import Location
 from scaledec.store.axes import (
     ChannelCoordinates,
@@ -138,9 +138,9 @@ class LabelStore:
         return str(self.attributes["scaledec_run"])
 
     @property
-    def grid(self) -> SpectrogramGrid:
+    def grid(self) -> Grid:
         """Samples, frames and frequencies of a segment."""
-        return SpectrogramGrid(**json.loads(self.attributes["scaledec_grid"])["grid"])
+        return grid_from_json(json.loads(self.attributes["scaledec_grid"]))
 
     @property
     def windows(self) -> WindowGrid:

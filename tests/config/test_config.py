@@ -81,7 +81,7 @@ def test_a_wrong_value_is_refused_with_what_to_do(override: str, expected: str) 
 
 
 def test_an_overlap_with_the_proposed_value_is_accepted() -> None:
-    assert config("spectrogram.overlap=0.375").spectrogram_grid.hop == 160
+    assert config("spectrogram.overlap=0.375").spectrogram_grid.hop_s == 1.6
 
 
 def test_a_missing_section_is_named() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from scaledec.config import Config
 from scaledec.errors import TrainingError
+from scaledec.grid import SpectrogramGrid
 from scaledec.location import Location
 from scaledec.stages.continuous_windows import ContinuousWindows
 from scaledec.stages.training_set import build_training_set, draw_windows
@@ -98,6 +99,7 @@ def test_no_group_and_no_sample_of_the_record_is_in_both_splits(
     config = with_pretrain(config, windows=100_000)
     training = build(config, cube, tmp_path / "training.zarr")
     grid, windows = cube.grid, config.window_grid
+    assert isinstance(grid, SpectrogramGrid)
     used = {0: np.zeros((3, 7 * grid.samples_per_segment), bool)}
     used[1] = np.zeros_like(used[0])
     for sample, channel in enumerate(training.channels):

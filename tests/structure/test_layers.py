@@ -56,8 +56,8 @@ HEAVY = {
         "engines.dask_on_ray",
         "engines.jobs",
     },
-    "zarr": {"store", "queries", "report"},
-    "xarray": {"store", "queries", "report"},
+    "zarr": {"store", "archive.foreign", "queries", "report"},
+    "xarray": {"store", "archive.foreign", "queries", "report"},
     "pymseed": {"archive"},
     "obspy": {"archive"},
 }
