@@ -30,6 +30,7 @@ class RunPlan:
         cube, grid, windows = self.cube, self.config.spectrogram_grid, self.config.window_grid
         end_ns = cube.start_ns + cube.n_segments * grid.segment_ns
         places = Places.at(self.config.root, self.config.storage_options)
+        kind = "the foreign cube" if self.config.archive.layout == "cube" else "miniSEED"
         rows = [
             ("archive", f"{self.config.archive.url} ({self.config.archive.layout})"),
             ("channels", f"{len(cube.channels)}: {_shortened([str(channel) for channel in cube.channels])}"),
@@ -40,7 +41,7 @@ class RunPlan:
             ),
             ("window", f"{windows.length} frames ({windows.length_s:g} s), {windows.n_windows} a segment"),
             ("cube tasks", f"{len(cube.tasks)} to do, {cube.n_done} done"),
-            ("to read", f"{_bytes(cube.bytes_to_read)} of miniSEED"),
+            ("to read", f"{_bytes(cube.bytes_to_read)} of {kind}"),
             ("to write", f"up to {_bytes(cube.bytes_to_write)} before compression, into {places.cube}"),
             ("memory", f"about {_bytes(cube.memory_per_task)} a cube worker"),
             ("run", run_name(self.config)),
