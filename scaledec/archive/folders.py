@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from scaledec.errors import ArchiveError
 from scaledec.location import Location
 
-__all__ = ["Entry", "entries", "key_below", "walk_files"]
+__all__ = ["Entry", "entries", "key_below", "version_of", "walk_files"]
 
 # What object stores and file systems call the thing that changes with the content, best first.
-_VERSION_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+_VERSION_KEYS = (
+    "ETag",
+    "etag",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "Last-Modified",
+    "updated",
+    "created",
+)
 
 
 class Entry(NamedTuple):
@@ -54,8 +64,10 @@ def _listed(how: Callable[[Location], Iterator[Entry]], location: Location) -> l
         return []
     except ArchiveError:
         raise
-    except Exception as error:  # object stores raise their client libraries' own exceptions
-        raise ArchiveError(f"cannot list {location}: {type(error).__name__}: {error}") from error
+    except Exception as error:  # noqa: BLE001  (object stores raise their clients' own)
+        raise ArchiveError(
+            f"cannot list {location}: {type(error).__name__}: {location.told(error)}"
+        ) from location.cause(error)
 
 
 def key_below(location: Location, key: str) -> Location:
@@ -84,17 +96,15 @@ def _local_tree(location: Location) -> Iterator[Entry]:
 
 
 def _remote(location: Location) -> Iterator[Entry]:
-    filesystem, path = location.filesystem()
-    filesystem.invalidate_cache()
-    for info in filesystem.ls(path, detail=True):
+    remote, path = location.remote()
+    for info in remote.list_folder(path):
         if (name := _below(path, info)) and "/" not in name:
             yield _entry(name, info)
 
 
 def _remote_tree(location: Location) -> Iterator[Entry]:
-    filesystem, path = location.filesystem()
-    filesystem.invalidate_cache()
-    for info in filesystem.find(path, detail=True).values():
+    remote, path = location.remote()
+    for info in remote.list_tree(path):
         if name := _below(path, info):
             yield _entry(name, info)
 
@@ -107,11 +117,15 @@ def _below(path: str, info: dict[str, Any]) -> str:
 
 def _entry(name: str, info: dict[str, Any]) -> Entry:
     is_folder = info["type"] == "directory"
-    return Entry(name, is_folder, int(info.get("size") or 0), "" if is_folder else _version(info))
+    return Entry(name, is_folder, int(info.get("size") or 0), "" if is_folder else version_of(info))
 
 
-def _version(info: dict[str, Any]) -> str:
+def version_of(info: Mapping[str, Any]) -> str:
+    """What changes when the content of an object does; its size where the store tells nothing better."""
     for key in _VERSION_KEYS:
-        if info.get(key):
-            return str(info[key]).strip('"')
+        value = info.get(key)
+        if isinstance(value, dt.datetime):
+            return str(value.timestamp())  # one store tells both, in listings and of single objects
+        if value:
+            return str(value).strip('"')
     return str(info.get("size"))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from scaledec.config.access import AccessConfig
 from scaledec.config.imported import ForeignCubeConfig, ImportedConfig
 from scaledec.config.section import (
     Band,
@@ -24,6 +25,7 @@ from scaledec.errors import ConfigError
 from scaledec.grid import Grid, ImportedGrid, SpectrogramGrid, WindowGrid
 
 __all__ = [
+    "AccessConfig",
     "ArchiveConfig",
     "ClusterConfig",
     "ComputeConfig",
@@ -58,6 +60,8 @@ class ArchiveConfig(Section):
     """End of the time wanted (UTC, exclusive); null: to the archive's last day."""
     storage_options: StorageOptions = {}
     """Passed to fsspec, e.g. {anon: true, endpoint_url: ...}. Credentials belong in the environment."""
+    access: AccessConfig = AccessConfig()
+    """How patiently a remote archive is read; changes no result."""
     cube: ForeignCubeConfig | None = None
     """For layout cube, the names in the store: {power: NAME, dims: {time: NAME, ...}, scale: db, ...}."""
 

@@ -318,8 +318,7 @@ def _resources(workers: int, threads: int | Literal["auto"], gpu: bool | Literal
 def _forget_ray_list(shelf: Location) -> None:
     """Remove Ray's list of an earlier session, which may be torn, and the checkpoints that are too old."""
     if _RAY_LIST in shelf.list_names():
-        fs, path = shelf.child(_RAY_LIST).filesystem()
-        fs.rm(path)
+        shelf.child(_RAY_LIST).remove()
     CheckpointShelf(shelf).prune()
 
 

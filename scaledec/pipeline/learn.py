@@ -14,6 +14,7 @@ from scaledec.pipeline.adopt import adopt_pretrained, adopt_training_set
 from scaledec.pipeline.outcome import Outcome
 from scaledec.places import Places
 from scaledec.progress import Progress, track
+from scaledec.transport.redact import url_without_secrets
 from scaledec.vocabulary import parse_task_key
 
 if TYPE_CHECKING:
@@ -192,8 +193,10 @@ def _claim_run(config: Config) -> tuple[Places, str]:
 
 def _without_storage_options(config: Config) -> Config:
     """The same settings without what may hold credentials: a run's folder is for sharing."""
-    archive = config.archive.model_copy(update={"storage_options": {}})
-    return config.model_copy(update={"storage_options": {}, "archive": archive})
+    url = url_without_secrets(config.archive.url)
+    archive = config.archive.model_copy(update={"storage_options": {}, "url": url})
+    root = url_without_secrets(config.root)
+    return config.model_copy(update={"root": root, "storage_options": {}, "archive": archive})
 
 
 def _with_power(places: Places) -> set[tuple[int, int]]:

@@ -9,6 +9,7 @@ from scaledec.config import Config, run_name
 from scaledec.pipeline.cube import plan_of_cube
 from scaledec.pipeline.learn import training_progress
 from scaledec.places import Places
+from scaledec.transport.redact import url_without_secrets
 from scaledec.vocabulary import format_time
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class RunPlan:
         places = Places.at(self.config.root, self.config.storage_options)
         kind = "the foreign cube" if self.config.archive.layout == "cube" else "miniSEED"
         rows = [
-            ("archive", f"{self.config.archive.url} ({self.config.archive.layout})"),
+            ("archive", f"{url_without_secrets(self.config.archive.url)} ({self.config.archive.layout})"),
             ("channels", f"{len(cube.channels)}: {_shortened([str(channel) for channel in cube.channels])}"),
             ("time", f"{format_time(cube.start_ns)} to {format_time(end_ns)}, {cube.n_segments} segments"),
             (

@@ -20,6 +20,7 @@ from scaledec.config import Config, cube_fingerprint, run_fingerprint, run_name
 from scaledec.errors import StoreError
 from scaledec.pipeline.outcome import Outcome
 from scaledec.places import Places
+from scaledec.transport.redact import url_without_secrets
 
 __all__ = ["recorded"]
 
@@ -63,13 +64,13 @@ def _ending(end: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def without_credentials(settings: Any) -> Any:
-    """The same settings with every storage option left out but its name: they may hold credentials."""
+    """The same settings without what may be secret: values of storage options, tokens and users in URLs."""
     if isinstance(settings, dict):
         return {
             key: sorted(value) if key == "storage_options" else without_credentials(value)
             for key, value in settings.items()
         }
-    return settings
+    return url_without_secrets(settings) if isinstance(settings, str) else settings
 
 
 def _environment() -> dict[str, Any]:

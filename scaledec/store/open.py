@@ -15,10 +15,11 @@ import zarr
 from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore, LocalStore
+from zarr.storage import LocalStore
 
 from scaledec.errors import ScaledecError, StoreError, StoreNotFoundError
 from scaledec.location import Location
+from scaledec.store.remote import RetryingStore, open_remote_store
 
 __all__ = [
     "clean_partial_files",
@@ -62,31 +63,40 @@ def store_errors(place: object, action: str, n_bytes: int | None = None) -> Iter
     except ScaledecError:
         raise
     except FileNotFoundError as error:
-        raise StoreNotFoundError(f"cannot {action} {place}: nothing lies there") from error
+        raise StoreNotFoundError(f"cannot {action} {place}: nothing lies there") from _cause(place, error)
     except PermissionError as error:
-        raise StoreError(_sentence(place, action, n_bytes, error, errno.EACCES)) from error
+        raise StoreError(_sentence(place, action, n_bytes, error, errno.EACCES)) from _cause(place, error)
     except OSError as error:
-        raise StoreError(_sentence(place, action, n_bytes, error, error.errno)) from error
+        raise StoreError(_sentence(place, action, n_bytes, error, error.errno)) from _cause(place, error)
     except Exception as error:
         # The clients of object stores have families of their own: no credentials, no connection, ...
         if type(error).__module__.partition(".")[0] not in _REMOTE_CLIENTS:
             raise
-        raise StoreError(f"cannot {action} {place}: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {_told(place, error)}"
+        raise StoreError(f"cannot {action} {place}: {reason}") from _cause(place, error)
+
+
+def _told(place: object, error: BaseException) -> str:
+    known = place if isinstance(place, Location) else Location(str(place))
+    return known.told(error)
+
+
+def _cause(place: object, error: BaseException) -> BaseException | None:
+    known = place if isinstance(place, Location) else Location(str(place))
+    return known.cause(error)
 
 
 def _sentence(place: object, action: str, n_bytes: int | None, error: OSError, code: int | None) -> str:
     needed = f" ({n_bytes:,} bytes)" if n_bytes is not None else ""
     advice = _ADVICE.get(code or 0)
-    return f"cannot {action} {place}{needed}: {error.strerror or error}" + (f"; {advice}" if advice else "")
+    return f"cannot {action} {place}{needed}: {_told(place, error)}" + (f"; {advice}" if advice else "")
 
 
 def open_store(location: Location, *, read_only: bool) -> Store:
     """The Zarr store at a location: a folder, or any fsspec URL with its storage options."""
     if location.is_local:
         return LocalStore(location.path, read_only=read_only)
-    location.filesystem()  # says which package is missing before Zarr does
-    options = dict(location.storage_options)
-    return FsspecStore.from_url(location.url, storage_options=options, read_only=read_only)
+    return open_remote_store(location, read_only=read_only)
 
 
 def open_group(location: Location, mode: Literal["r", "r+"] = "r") -> zarr.Group:
@@ -117,7 +127,7 @@ def put_object(store: Store, key: str, parts: Sequence[bytes]) -> None:
     meet it, and what a killed process left is found without walking the store.
     """
     n_bytes = sum(map(len, parts))
-    with store_errors(f"{store}/{key}", "write", n_bytes):
+    with store_errors(_place(store, key), "write", n_bytes):
         if isinstance(store, LocalStore):
             _put_file(store.root, key, parts)
         else:
@@ -126,11 +136,15 @@ def put_object(store: Store, key: str, parts: Sequence[bytes]) -> None:
 
 def delete_object(store: Store, key: str) -> None:
     """Remove one object if it is there."""
-    with store_errors(f"{store}/{key}", "remove"):
+    with store_errors(_place(store, key), "remove"):
         if isinstance(store, LocalStore):
             (store.root / key).unlink(missing_ok=True)
         elif sync(store.exists(key)):
             sync(store.delete(key))
+
+
+def _place(store: Store, key: str) -> Location | str:
+    return store.location.child(key) if isinstance(store, RetryingStore) else f"{store}/{key}"
 
 
 def stored_shards(location: Location, array: str, channel_index: int, rest: str) -> set[int]:
@@ -152,8 +166,7 @@ def remove_store(location: Location) -> None:
         if not location.exists():
             return
         delete_object(open_store(location, read_only=False), "zarr.json")
-        fs, path = location.filesystem()
-        fs.rm(path, recursive=True)
+        location.remove()
 
 
 def clean_partial_files(location: Location, *, older_than_s: float = _STALE_S) -> int:

@@ -144,9 +144,8 @@ class CheckpointShelf:
 
     def prune(self, keep: int = KEPT_CHECKPOINTS) -> None:
         """Remove all but the newest ``keep`` checkpoints."""
-        fs, _ = self._location.filesystem()
         for name in self.names()[:-keep]:
-            fs.rm(self._location.child(name).filesystem()[1], recursive=True)
+            self._location.child(name).remove()
 
     @contextmanager
     def newest(self) -> Iterator[Path | None]:

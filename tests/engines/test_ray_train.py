@@ -28,7 +28,6 @@ from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import Metrics, SaveInto, TrainingSession
 from tests.engines.ray_cluster import kill_session, processes_of_session
 from tests.stages.cluster_ranks import ridges
-from tests.store.conftest import s3_options  # noqa: F401 (a fixture)
 
 pytestmark = [
     pytest.mark.ray,
@@ -241,7 +240,7 @@ def test_after_a_killed_driver_the_next_run_goes_on_to_the_same_bytes(
 def test_a_killed_worker_goes_on_from_a_checkpoint_on_s3(
     on_ray: None,
     alone: PretrainJob,
-    s3_options: dict[str, object],  # noqa: F811 (the fixture of that name)
+    s3_options: dict[str, object],
     tmp_path: Path,
 ) -> None:
     mine = job(tmp_path, run=Location("s3://bucket/training", s3_options))

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "scaledec"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("vocabulary",),
+    ("vocabulary", "transport"),
     ("location", "grid", "progress", "interrupts"),
     ("places",),
     ("config",),

@@ -1,0 +1,1 @@
+"""Requests to what is not on this machine: bounded in time, tried again, told without secrets."""
