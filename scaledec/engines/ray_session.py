@@ -42,6 +42,11 @@ _OBJECT_STORE_BYTES = 256 * 2**20
 # Ray prints these on stdout, wherever logs go; RAY_DEDUP_LOGS_SKIP_REGEX names others.
 _DEATHS = re.compile("A worker died or was killed while executing")
 
+# A head starts a server for each ray:// client and gives it half a minute; on a busy head the next one is
+# there in time, as its files are then in memory.
+_CLIENT_SERVER_IS_SLOW = "Starting Ray client server failed"
+_MOST_CLIENT_SERVERS = 3
+
 _PROBE_TIMEOUT_S = 8.0
 _IS_HEAD_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _IS_CLIENT_SERVER = "/ray.rpc.RayletDriver/ClusterInfo"
@@ -123,14 +128,22 @@ def _join(address: str) -> None:
     if find_token() is not None:
         _use_token()
     try:
-        ray.init(
-            address, log_to_driver=False, logging_level=logging.WARNING, runtime_env=_worker_environment()
-        )
+        for _ in range(_MOST_CLIENT_SERVERS - 1):
+            try:
+                return _connect(address)
+            except (OSError, RuntimeError) as error:
+                if _CLIENT_SERVER_IS_SLOW not in str(error):
+                    raise
+        _connect(address)
     except (OSError, RuntimeError, ValueError) as error:
         raise EngineError(
             f"cannot join Ray at {address}: {error}; host:port works on a machine of that cluster only, "
             "elsewhere use `scaledec submit` or ray://host:10001"
         ) from error
+
+
+def _connect(address: str) -> None:
+    ray.init(address, log_to_driver=False, logging_level=logging.WARNING, runtime_env=_worker_environment())
 
 
 def _resolved(address: str) -> str:
