@@ -16,6 +16,7 @@ _BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("benchmarks.cube",),
     ("benchmarks.training", "--ray"),
     ("benchmarks.labelling", "--ray", "2"),
+    ("benchmarks.coordinator",),
 )
 
 

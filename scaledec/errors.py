@@ -8,6 +8,7 @@ The tree::
     │   └── UnreadableInputError           one object of it cannot be used: quarantined        exit code 3
     ├── StoreError(OSError)                a product cannot be written or read                 exit code 1
     │   ├── StoreConflictError             what lies there was made with other settings        exit code 1
+    │   ├── RootLockedError                another coordinator works on this root              exit code 1
     │   └── StoreNotFoundError             nothing lies there yet                              exit code 1
     ├── TrainingError(RuntimeError)        training cannot go on (collapse, NaN, no windows)   exit code 1
     └── EngineError(RuntimeError)          Dask or Ray cannot be reached or lost its workers   exit code 1
@@ -21,6 +22,7 @@ __all__ = [
     "ArchiveError",
     "ConfigError",
     "EngineError",
+    "RootLockedError",
     "ScaledecError",
     "StoreConflictError",
     "StoreError",
@@ -52,6 +54,10 @@ class StoreError(ScaledecError, OSError):
 
 class StoreConflictError(StoreError):
     """What already lies at this place was made with other settings."""
+
+
+class RootLockedError(StoreError):
+    """Another coordinator works on this root, or has taken it over."""
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):

@@ -54,6 +54,11 @@ class Places:
         return self.root.child("_scaledec", "index")
 
     @property
+    def bookkeeping(self) -> Location:
+        """Ledgers, records, the index, and the lock of the coordinator: beside the stores, never in them."""
+        return self.root.child("_scaledec")
+
+    @property
     def records(self) -> Location:
         """One record a command that wrote: configuration, versions, host, outcome."""
         return self.root.child("_scaledec", "records")
@@ -77,6 +82,10 @@ class Places:
     def ledger(self, product: str) -> Location:
         """The ledger of one product: ``cube`` or ``labels/RUN``."""
         return self.root.child("_scaledec", "ledger", product)
+
+    def progress(self, product: str) -> Location:
+        """How far the stage that makes a product has come."""
+        return self.root.child("_scaledec", "progress", f"{product}.json")
 
     def label_ledger(self, name: str) -> Location:
         """The ledger of the labels of one run."""

@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO, TypeAlias, cast, get_args
 
 from scaledec.errors import ConfigError
 
-__all__ = ["LINE_EVERY_S", "Progress", "Show", "track"]
+__all__ = ["LINE_EVERY_S", "Progress", "Show", "duration", "track"]
 
 Show: TypeAlias = Literal["auto", "bar", "lines", "none"]
 
@@ -117,11 +117,11 @@ class _Lines(Progress):
     def _print(self) -> None:
         self._last_line_at = self._clock()
         of = "" if self.total is None else f" of {self.total}"
-        line = f"{self.description}: {self.done}{of} {self.unit} in {_duration(self.elapsed_s)}"
+        line = f"{self.description}: {self.done}{of} {self.unit} in {duration(self.elapsed_s)}"
         if self.numbers():
             line += f", {self.numbers()}"
         if self.remaining_s:
-            line += f", {_duration(self.remaining_s)} left"
+            line += f", {duration(self.remaining_s)} left"
         print(line, file=self._stream, flush=True)
 
 
@@ -226,7 +226,7 @@ def _kind(show: Show | None, stream: TextIO) -> Show:
     return cast("Show", wanted)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """``7s``, ``3m07s`` or ``2h05m``."""
     whole = round(seconds)
     if whole < 60:

@@ -16,6 +16,10 @@ from scaledec.vocabulary import JsonValue, Status, TaskResult
 
 __all__ = ["LedgerIndex", "LedgerIndexBuilder", "to_result"]
 
+# json.loads and json.dumps look at their arguments anew each time, which takes as long as the work itself.
+_decode = json.JSONDecoder().decode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 _STATUSES: tuple[Status, ...] = ("done", "empty", "failed")
 
 
@@ -36,16 +40,16 @@ class LedgerIndexBuilder:
         self._ends = array("q", [0])
         self._hashes, self._times, self._statuses = array("q"), array("q"), array("B")
 
-    def add(self, entry: Mapping[str, Any]) -> None:
-        """Add one entry of a ledger; ``ValueError``, ``KeyError`` or ``TypeError`` if it is none."""
+    def add(self, line: bytes) -> None:
+        """Add one line of a ledger; ``ValueError``, ``KeyError`` or ``TypeError`` if it is none."""
+        entry: dict[str, Any] = _decode(line.decode())
         key, fingerprint, status = entry["key"], entry["fingerprint"], entry["status"]
         details, reason = entry["details"], entry["reason"]
         if self._details is not None:
             details = {name: details[name] for name in self._details if name in details}
         status_number = _STATUSES.index(status)
         time_us = microseconds(entry["written_at"])
-        text = json.dumps([key, fingerprint, reason, details], ensure_ascii=False, separators=(",", ":"))
-        self._block += text.encode()
+        self._block += _encode([key, fingerprint, reason, details]).encode()
         self._ends.append(len(self._block))
         self._hashes.append(hash(key))
         self._times.append(time_us)
@@ -100,7 +104,7 @@ class LedgerIndex(Mapping[str, TaskResult]):
     def __iter__(self) -> Iterator[str]:
         # In the order of writing, which does not change from process to process as hashes do.
         for row in np.sort(self._rows).tolist():
-            yield json.loads(self._text(row))[0]
+            yield _decode(self._text(row))[0]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -115,11 +119,11 @@ class LedgerIndex(Mapping[str, TaskResult]):
         chosen = self._rows[self._statuses[self._rows] == _STATUSES.index(status)]
         return (self._result(row) for row in np.sort(chosen).tolist())
 
-    def _text(self, row: int) -> bytearray:
-        return self._block[self._ends[row] : self._ends[row + 1]]
+    def _text(self, row: int) -> str:
+        return self._block[self._ends[row] : self._ends[row + 1]].decode()
 
     def _result(self, row: int) -> TaskResult:
-        key, fingerprint, reason, details = json.loads(self._text(row))
+        key, fingerprint, reason, details = _decode(self._text(row))
         return TaskResult(key, fingerprint, _STATUSES[self._statuses[row]], reason, details)
 
 

@@ -106,7 +106,7 @@ class Ledger:
         for name, lines in self._parts():
             for number, line in enumerate(lines, start=1):
                 try:
-                    builder.add(json.loads(line))
+                    builder.add(line)
                 except (ValueError, KeyError, TypeError):
                     # Cut short by a killed process, or lost with the power: the task is done again.
                     damaged.append(f"{name}:{number}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from scaledec.config import Config, cube_fingerprint
 from scaledec.pipeline.imports import import_tasks, plan_import
+from scaledec.pipeline.journal import Journal
 from scaledec.pipeline.outcome import Failure, Outcome
 from scaledec.places import Places
 from scaledec.progress import track
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from scaledec.stages.cube_plan import CubePlan
     from scaledec.store.cube import CubeStore
 
-__all__ = ["build_cube", "cube_failures", "list_archive", "plan_of_cube"]
+__all__ = ["build_cube", "keep_results", "list_archive", "plan_of_cube"]
 
 
 def list_archive(config: Config) -> Listing:
@@ -67,20 +68,15 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     plan, listing = plan_of_cube(config)
     store = _make_room(config, plan)
     unreadable = [Failure(found.key, reason) for found, reason in listing.unreadable]
-    counts: Counter[str] = Counter()
-    failures: list[Failure] = []
     ledger = Ledger(places.ledger("cube"))
-    if len(plan.tasks):
-        with (
-            resources.cube_engine() as engine,
-            ledger.writer() as writer,
-            track("cube", total=len(plan.tasks), unit="segments") as progress,
-        ):
-            for result in _results(config, plan, store, engine):
-                writer.write(result)
-                counts[result.status] += 1
-                failures += _failures({result.key: result})
-                progress.advance(failed=counts["failed"])
+    journal = Journal(
+        places.progress("cube"), planned=len(plan.tasks), before=plan.n_done, unreadable=len(unreadable)
+    )
+    with journal:
+        if len(plan.tasks):
+            with resources.cube_engine() as engine:
+                keep_results(_results(config, plan, store, engine), len(plan.tasks), ledger, journal)
+    counts = journal.counts
     # Also where nothing was left to do: an earlier run may have been killed just before this.
     _note_sampling_rates(store, ledger)
     seconds = time.perf_counter() - started
@@ -89,7 +85,27 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
         f"{plan.n_done} done before; {len(plan.channels)} channels x {plan.n_segments} segments in "
         f"{store.location}"
     )
-    return Outcome("cube", message, sum(counts.values()), plan.n_done, (*unreadable, *failures), seconds)
+    return Outcome(
+        "cube",
+        message,
+        sum(counts.values()),
+        plan.n_done,
+        (*unreadable, *journal.failures),
+        journal.n_unlisted_failures,
+        seconds,
+    )
+
+
+def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, journal: Journal) -> None:
+    """Take the results of an engine as they come; each is in the ledger before it is counted.
+
+    What this process holds does not grow with their number.
+    """
+    with ledger.writer() as writer, track("cube", total=total, unit="segments") as progress:
+        for result in results:
+            writer.write(result)
+            journal.add(result)
+            progress.advance(failed=journal.counts["failed"])
 
 
 def _results(config: Config, plan: CubePlan, store: CubeStore, engine: Engine) -> Iterator[TaskResult]:
@@ -112,16 +128,6 @@ def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:
     # Ties go to the higher rate, so that the order of the ledger's lines decides nothing.
     most = {c: max(found, key=lambda r: (found[r], r)) for c, found in rates.items() if c in known}
     store.set_channel_coordinates({"sampling_rate_hz": most})
-
-
-def cube_failures(results: Mapping[str, TaskResult]) -> list[Failure]:
-    """The failed tasks of a ledger."""
-    return _failures(results)
-
-
-def _failures(results: Mapping[str, TaskResult]) -> list[Failure]:
-    failed = (result for result in results.values() if result.status == "failed")
-    return [Failure(result.key, result.reason or "no reason given") for result in failed]
 
 
 def _make_room(config: Config, plan: CubePlan) -> CubeStore:

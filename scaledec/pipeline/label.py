@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaledec.config import Config, run_fingerprint, run_name
 from scaledec.errors import StoreNotFoundError
 from scaledec.location import Location
-from scaledec.pipeline.outcome import Failure, Outcome
+from scaledec.pipeline.journal import Journal
+from scaledec.pipeline.outcome import Outcome
 from scaledec.places import Places
 from scaledec.progress import track
 from scaledec.vocabulary import TaskResult
@@ -56,24 +56,31 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
         batch=config.label.batch,
         embedding=config.label.embedding,
     )
-    counts: Counter[str] = Counter()
-    failures: list[Failure] = []
-    if plan.tasks:
-        with track("label", total=len(plan.tasks), unit="shards") as progress:
+    place = places.progress(f"labels/{run}")
+    with Journal(place, planned=len(plan.tasks), before=plan.n_done) as journal:
+        if plan.tasks:
+            with track("label", total=len(plan.tasks), unit="shards") as progress:
 
-            def on_result(result: TaskResult) -> None:
-                counts[result.status] += 1
-                if result.status == "failed":
-                    failures.append(Failure(result.key, result.reason or "no reason given"))
-                progress.advance(failed=counts["failed"])
+                def on_result(result: TaskResult) -> None:
+                    journal.add(result)
+                    progress.advance(failed=journal.counts["failed"])
 
-            resources.label(plan.tasks, context, places.label_ledger(run), on_result)
+                resources.label(plan.tasks, context, places.label_ledger(run), on_result)
+    counts = journal.counts
     message = (
         f"{counts['done']} shards labelled, {counts['failed']} failed, {plan.n_done} done before; run {run} "
         f"in {places.labels(run)}"
     )
     seconds = time.perf_counter() - started
-    return Outcome("label", message, counts["done"], plan.n_done, tuple(failures), seconds)
+    return Outcome(
+        "label",
+        message,
+        counts["done"],
+        plan.n_done,
+        tuple(journal.failures),
+        journal.n_unlisted_failures,
+        seconds,
+    )
 
 
 @dataclass(frozen=True, slots=True)

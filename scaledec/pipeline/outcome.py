@@ -35,10 +35,12 @@ class Outcome:
     skipped: int = 0
     """Tasks that were done before."""
     failures: Sequence[Failure] = field(default=())
-    """Every input that could not be used, this time or before."""
+    """Inputs that could not be used, this time or before."""
+    n_unlisted_failures: int = 0
+    """Further ones: where there are thousands, the ledger alone lists them all."""
     seconds: float = 0.0
 
     @property
     def exit_code(self) -> int:
         """0 all done, 3 finished with failures."""
-        return EXIT_WITH_FAILURES if self.failures else EXIT_DONE
+        return EXIT_WITH_FAILURES if self.failures or self.n_unlisted_failures else EXIT_DONE

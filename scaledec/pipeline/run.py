@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from scaledec.config import Config
+from scaledec.ledger.lock import RootLock
 from scaledec.pipeline import cube as cube_stage
 from scaledec.pipeline import label as label_stage
 from scaledec.pipeline import learn
 from scaledec.pipeline.outcome import Outcome
 from scaledec.pipeline.record import recorded
 from scaledec.pipeline.resources import Resources
+from scaledec.places import Places
 
 __all__ = ["build_cube", "cluster", "label", "pretrain", "run"]
 
@@ -55,9 +57,15 @@ def run(config: Config) -> Sequence[Outcome]:
 
 
 def _run_stages(config: Config, verb: str, stages: Sequence[Stage]) -> list[Outcome]:
-    with recorded(config, verb) as outcomes, Resources(config.compute) as resources:
+    folder = Places.at(config.root, config.storage_options).bookkeeping
+    with (
+        RootLock(folder, verb) as lock,
+        recorded(config, verb) as outcomes,
+        Resources(config.compute) as resources,
+    ):
         if verb == "run":
             resources.check()
         for stage in stages:
             outcomes.append(stage(config, resources))
+            lock.check()
     return outcomes

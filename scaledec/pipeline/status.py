@@ -1,20 +1,32 @@
-"""What is done, what failed and what is left; reads only, and works while a run is going on."""
+"""What is done, what failed and what is left; reads only, and works while a run is going on.
+
+The counts come from the account that the coordinator of each stage keeps (:mod:`.journal`): neither the
+archive is listed nor a ledger read, so the answer takes no longer for a million tasks.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from scaledec.config import Config, run_name
-from scaledec.errors import StoreNotFoundError
-from scaledec.pipeline.cube import plan_of_cube
+from scaledec.ledger.ledger import Ledger
+from scaledec.ledger.lock import STALE_S, Holder, read_holder
+from scaledec.location import Location
+from scaledec.pipeline.journal import Account, read_account
 from scaledec.pipeline.learn import training_progress
 from scaledec.pipeline.outcome import Failure
 from scaledec.places import Places
-from scaledec.vocabulary import TaskResult
+from scaledec.progress import duration
 
 __all__ = ["Status", "StatusLine", "status"]
+
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "cube": {"done": "segments written", "empty": "without samples", "failed": "failed"},
+    "label": {"done": "shards labelled", "failed": "failed"},
+}
+_UNITS = {"cube": "segments", "label": "shards"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,75 +35,98 @@ class StatusLine:
 
     stage: str
     state: str
+    """waiting, running, stopped (killed or interrupted), begun or done."""
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Status:
-    """Every stage, and every input that could not be used."""
+    """Every stage, who works on it, and every input that could not be used."""
 
     lines: Sequence[StatusLine]
-    failures: Sequence[Failure]
+    coordinator: str | None
+    """Who works on the root now; ``None`` for nobody."""
+    n_failures: int
+    """Inputs that could not be used."""
+    ledgers: Sequence[Location]
+
+    @cached_property
+    def failures(self) -> Sequence[Failure]:
+        """The failed tasks by key; reads the ledgers, which takes a while where they are large."""
+        failed = [
+            Failure(result.key, result.reason or "no reason given")
+            for place in self.ledgers
+            for result in Ledger(place).read(details=()).of_status("failed")
+        ]
+        return sorted(failed, key=lambda failure: failure.key)
 
     def table(self) -> str:
         """The stages as lines of aligned columns."""
         widths = [max(len(line.stage) for line in self.lines), max(len(line.state) for line in self.lines)]
         rows = [f"{line.stage:<{widths[0]}}  {line.state:<{widths[1]}}  {line.detail}" for line in self.lines]
-        if self.failures:
-            rows.append(f"{len(self.failures)} inputs could not be used; --failures lists them")
+        if self.coordinator:
+            rows.append(f"at work: {self.coordinator}")
+        if self.n_failures:
+            rows.append(f"{self.n_failures} inputs could not be used; --failures lists them")
         return "\n".join(rows)
 
 
 def status(config: Config) -> Status:
-    """How far the configuration's run has come.
-
-    Raises
-    ------
-    ArchiveError
-        If the archive cannot be listed (what is left is unknown then).
-    """
-    from scaledec.ledger.ledger import Ledger
-
+    """How far the configuration's run has come, by the last that its coordinator said."""
     places = Places.at(config.root, config.storage_options)
-    run = run_name(config)
-    cube = Ledger(places.ledger("cube")).read(details=())
-    labels = Ledger(places.label_ledger(run)).read(details=())
-    lines = [
-        _cube_line(config, cube),
-        *(StatusLine(*line) for line in training_progress(config)),
-        _label_line(config, labels),
-    ]
-    failed = [result for result in (*cube.values(), *labels.values()) if result.status == "failed"]
-    failures = [Failure(result.key, result.reason or "no reason given") for result in failed]
-    return Status(lines, sorted(failures, key=lambda failure: failure.key))
-
-
-def _cube_line(config: Config, results: Mapping[str, TaskResult]) -> StatusLine:
-    plan, _ = plan_of_cube(config)
-    counts = Counter(result.status for result in results.values())
-    detail = (
-        f"{counts['done']} segments written, {counts['empty']} without samples, {counts['failed']} failed; "
-        f"{len(plan.tasks)} left of {len(plan.tasks) + plan.n_done}"
+    products = {"cube": "cube", "label": f"labels/{run_name(config)}"}
+    holder = read_holder(places.bookkeeping)
+    at_work = holder if holder is not None and _is_alive(holder) else None
+    accounts = {stage: read_account(places.progress(product)) for stage, product in products.items()}
+    counted = {
+        stage: _line(stage, account, at_work, Ledger(places.ledger(products[stage])))
+        for stage, account in accounts.items()
+    }
+    training = [StatusLine(*line) for line in training_progress(config)]
+    return Status(
+        [counted["cube"], *training, counted["label"]],
+        None if at_work is None else at_work.told(),
+        sum(a.counts.get("failed", 0) + a.unreadable for a in accounts.values() if a is not None),
+        [places.ledger(product) for product in products.values()],
     )
-    return StatusLine("cube", _state(len(plan.tasks) - counts["failed"], bool(results)), detail)
 
 
-def _label_line(config: Config, results: Mapping[str, TaskResult]) -> StatusLine:
-    from scaledec.pipeline.label import plan_of_labels
-
-    try:
-        plan = plan_of_labels(config).plan
-    except StoreNotFoundError:
-        return StatusLine("label", "waiting", "needs a cube and a clustered model")
-    counts = Counter(result.status for result in results.values())
-    detail = (
-        f"{plan.n_done} shards up to date, {counts['failed']} failed; "
-        f"{len(plan.tasks)} left of {len(plan.tasks) + plan.n_done}"
-    )
-    return StatusLine("label", _state(len(plan.tasks), bool(results)), detail)
+def _is_alive(holder: Holder) -> bool:
+    gone = holder.is_gone()
+    return holder.age_s <= STALE_S if gone is None else not gone
 
 
-def _state(left: int, begun: bool) -> str:
-    if left <= 0 and begun:
-        return "done"
-    return "begun" if begun else "waiting"
+def _line(stage: str, account: Account | None, at_work: Holder | None, ledger: Ledger) -> StatusLine:
+    if account is None:
+        return _from_ledger(stage, ledger)
+    # What ended before the coordinator of now began was ended by another one.
+    is_running = account.ended is None and at_work is not None and account.began >= at_work.since - 1
+    parts = [f"{account.counts.get(name, 0)} {word}" for name, word in _WORDS[stage].items()]  # type: ignore[call-overload]
+    detail = f"{', '.join(parts)}; {account.before} up to date before; {account.left} left"
+    if is_running and account.rate and account.remaining_s is not None:
+        detail += f", {account.rate:.3g} {_UNITS[stage]}/s, about {duration(account.remaining_s)} to go"
+    if account.seconds and sum(account.seconds.values()):
+        detail += f"; time: {_shares(account.seconds)}"
+    if is_running:
+        return StatusLine(stage, "running", detail)
+    if account.ended == "finished":
+        return StatusLine(stage, "done", detail)
+    return StatusLine(stage, "stopped", f"{detail}; the same command goes on from there")
+
+
+def _from_ledger(stage: str, ledger: Ledger) -> StatusLine:
+    """For a root that a version without accounts has worked on."""
+    counts = ledger.read(details=()).counts()
+    if not counts:
+        needs = (
+            "needs a cube and a clustered model" if stage == "label" else "`scaledec plan` says what to do"
+        )
+        return StatusLine(stage, "waiting", needs)
+    parts = [f"{counts[name]} {word}" for name, word in _WORDS[stage].items()]  # type: ignore[index]
+    return StatusLine(stage, "begun", f"{', '.join(parts)}; `scaledec plan` says what is left")
+
+
+def _shares(seconds: Mapping[str, float]) -> str:
+    """Where the workers' time went, e.g. ``read 12 %, decode 25 %``."""
+    total = sum(seconds.values())
+    return ", ".join(f"{step} {100 * value / total:.0f} %" for step, value in seconds.items())

@@ -73,7 +73,6 @@ def test_a_changed_file_redoes_its_own_day_and_the_neighbours_that_lacked_sample
 ) -> None:
     config = daily(tmp_path)
     days = [span(day) for day in range(5)]
-
     done = as_results(plan_cube(config, listing_of(*range(5)), {}), open_edges=open_edges)
     days[2] = days[2]._replace(object=dataclasses.replace(days[2].object, **change))  # type: ignore[arg-type]
     changed = Listing([(CHANNEL, day) for day in days], slack_ns=DAY_NS)
