@@ -23,9 +23,6 @@ from scaledec.errors import RootLockedError
 from scaledec.ledger import lock as lock_module
 from scaledec.ledger.lock import Holder, RootLock, read_holder
 from scaledec.location import Location
-from tests.store.conftest import s3_options
-
-__all__ = ["s3_options"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 
