@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         status,
         verify,
     )
+    from scaledec.pipeline.select_k import select_k
     from scaledec.queries import query
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
     from scaledec.synthetic.archive import write_synthetic_archive
@@ -50,6 +51,7 @@ __all__ = [
     "pretrain",
     "query",
     "run",
+    "select_k",
     "status",
     "verify",
     "write_synthetic_archive",
@@ -60,6 +62,7 @@ _ELSEWHERE = {
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.store.datasets",
     "query": "scaledec.queries",
+    "select_k": "scaledec.pipeline.select_k",
     "write_synthetic_archive": "scaledec.synthetic.archive",
 }
 

@@ -1,8 +1,9 @@
-"""Verbs that only read: status, query, verify."""
+"""Verbs that only read the root: status, query, verify, select-k."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -86,4 +87,59 @@ def verify(config_path: str, overrides: Sequence[str]) -> int:
     return 0 if report.sound else 3
 
 
-COMMANDS = (status, query, verify)
+@verb("select-k", example="scaledec select-k my.yaml --k 2:20")
+@config_argument
+@click.option(
+    "--k", "range_of_k", default="1:20", show_default=True, help="First and last K, or one by one: 4,8."
+)
+@click.option("--draws", default=10, show_default=True, help="References of each kind for the gap.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds and bootstraps for stability.")
+@click.option("--workers", type=int, default=None, help="Processes; one a core by default.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("select-k"),
+    show_default=True,
+    help="Path of the table and the figure, without .csv and .png.",
+)
+def select_k(
+    config_path: str,
+    overrides: Sequence[str],
+    range_of_k: str,
+    draws: int,
+    seeds: int,
+    workers: int | None,
+    output: Path,
+) -> None:
+    """Hold numbers of clusters against each other on the embeddings of a pretrained run.
+
+    Inertia, silhouette, gap statistic, BIC and stability for every K, as a table, a CSV file and a
+    figure.
+    """
+    from scaledec.pipeline.select_k import select_k as hold_against_each_other
+    from scaledec.pipeline.select_k import training_embeddings
+    from scaledec.report.selection import draw_selection, selection_table, write_selection_csv
+
+    ks = _parse_range(range_of_k)
+    z = training_embeddings(load(config_path, overrides))
+    found = hold_against_each_other(z, ks, draws=draws, seeds=seeds, workers=workers)
+    click.echo(selection_table(found))
+    table = write_selection_csv(found, output.with_name(output.name + ".csv"))
+    figure = draw_selection(output.with_name(output.name + ".png"), found)
+    click.echo(f"wrote {table} and {figure}", err=True)
+
+
+def _parse_range(text: str) -> list[int]:
+    """``2:20`` (both ends included) or ``4,8,16``."""
+    first, colon, last = text.partition(":")
+    try:
+        found = list(range(int(first), int(last) + 1)) if colon else [int(k) for k in text.split(",")]
+    except ValueError:
+        found = []
+    if not found:
+        raise click.BadParameter(f"{text!r}; expected e.g. 2:20 or 4,8,16", param_hint="--k")
+    return found
+
+
+COMMANDS = (status, query, verify, select_k)

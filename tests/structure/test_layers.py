@@ -56,6 +56,7 @@ HEAVY = {
         "engines.dask_on_ray",
         "engines.jobs",
     },
+    "joblib": {"engines.processes"},
     "zarr": {"store", "archive.foreign", "queries", "report"},
     "xarray": {"store", "archive.foreign", "queries", "report"},
     "pymseed": {"archive"},
