@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scaledec.archive.files import FilesLayout
-from scaledec.archive.layouts import Layout, SdsLayout
+from scaledec.archive.layouts.centres import GeonetLayout, NcedcLayout, ScedcLayout
+from scaledec.archive.layouts.earthscope import EarthscopeLayout
+from scaledec.archive.layouts.fdsn import FdsnLayout
+from scaledec.archive.layouts.layout import Layout
+from scaledec.archive.layouts.sds import SdsLayout
 from scaledec.archive.listing import Listing
 from scaledec.archive.objects import read_object
 from scaledec.config.models import ArchiveConfig
@@ -31,9 +35,11 @@ class Archive:
 
     location: Location
     layout: str
-    """``sds`` or ``files``."""
+    """``sds``, ``files``, ...: a key of the table below."""
     index_location: Location | None = None
-    """Where the ``files`` layout keeps its index."""
+    """Where layouts that read headers to list keep what they found."""
+    use_index: bool = True
+    """Whether an index that the archive itself holds is used instead of listing (``scedc``)."""
 
     def listing(
         self, patterns: Sequence[str] = ("*.*.*.*",), start_ns: int | None = None, end_ns: int | None = None
@@ -52,6 +58,11 @@ class Archive:
         """The time an object's name stands for, end exclusive; ``None`` if its name says nothing."""
         return self._layout().nominal_span_ns(item.key)
 
+    @property
+    def is_service(self) -> bool:
+        """Whether objects are answers to requests: an empty one says that there are no data."""
+        return self.layout == "fdsn"
+
     def read(self, item: ArchiveObject) -> bytes:
         """All bytes of an object.
 
@@ -63,14 +74,27 @@ class Archive:
         return read_object(self._layout().base(self.location), item)
 
     def _layout(self) -> Layout:
-        if self.layout == "sds":
-            return SdsLayout()
-        if self.layout == "files":
-            return FilesLayout(self.index_location)
-        raise ArchiveError(f"archive layout {self.layout!r} is unknown; expected sds or files")
+        make = _LAYOUTS.get(self.layout)
+        if make is None:
+            raise ArchiveError(
+                f"archive layout {self.layout!r} is unknown; expected one of {', '.join(_LAYOUTS)}"
+            )
+        return make(self)
+
+
+_LAYOUTS: Mapping[str, Callable[[Archive], Layout]] = {
+    "sds": lambda archive: SdsLayout(),
+    "files": lambda archive: FilesLayout(archive.index_location),
+    "scedc": lambda archive: ScedcLayout(archive.use_index),
+    "ncedc": lambda archive: NcedcLayout(),
+    "earthscope": lambda archive: EarthscopeLayout(archive.index_location),
+    "geonet": lambda archive: GeonetLayout(),
+    "fdsn": lambda archive: FdsnLayout(),
+}
 
 
 def open_archive(config: ArchiveConfig, index_location: Location | None = None) -> Archive:
-    """The archive of a configuration; ``index_location`` is where the ``files`` layout keeps its index."""
+    """The archive of a configuration; ``index_location`` is where what was learned from headers is kept."""
     access = Access(**config.access.model_dump())
-    return Archive(Location(config.url, config.storage_options, access), config.layout, index_location)
+    place = Location(config.url, config.storage_options, access)
+    return Archive(place, config.layout, index_location, config.use_index)

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from scaledec.archive.folders import walk_files
-from scaledec.archive.layouts import check_found, matcher
+from scaledec.archive.folders import described, walk_files
+from scaledec.archive.layouts.layout import check_found, matcher
 from scaledec.archive.listing import Listing, Span
 from scaledec.archive.miniseed import scan_headers
 from scaledec.archive.objects import read_object
@@ -70,7 +70,7 @@ class FilesLayout:
     def listing(
         self, location: Location, patterns: Sequence[str], start_ns: int | None, end_ns: int | None
     ) -> Listing:
-        """See :class:`~scaledec.archive.layouts.Layout`."""
+        """See :class:`~scaledec.archive.layouts.layout.Layout`."""
         base, glob = _split(location)
         items = _find(base, glob)
         if not items:
@@ -132,11 +132,12 @@ def _split(location: Location) -> tuple[Location, re.Pattern[str] | None]:
 
 
 def _find(base: Location, glob: re.Pattern[str] | None) -> list[ArchiveObject]:
-    return [
+    found = (
         ArchiveObject(entry.name, entry.size, entry.version)
         for entry in walk_files(base)
         if glob is None or glob.match(entry.name)
-    ]
+    )
+    return list(described(base, found))
 
 
 def _is_current(scan: _Scan, item: ArchiveObject) -> bool:

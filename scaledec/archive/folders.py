@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 from scaledec.errors import ArchiveError
 from scaledec.location import Location
+from scaledec.vocabulary import ArchiveObject
 
-__all__ = ["Entry", "entries", "key_below", "version_of", "walk_files"]
+__all__ = [
+    "UNKNOWN_SIZE",
+    "Entry",
+    "described",
+    "entries",
+    "files_below",
+    "key_below",
+    "together",
+    "version_of",
+    "walk_files",
+]
 
 # What object stores and file systems call the thing that changes with the content, best first.
 _VERSION_KEYS = (
@@ -23,6 +35,13 @@ _VERSION_KEYS = (
     "updated",
     "created",
 )
+
+
+ItemT = TypeVar("ItemT")
+ValueT = TypeVar("ValueT")
+
+UNKNOWN_SIZE = -1
+"""Of an entry whose size the listing does not tell; :func:`described` asks for it."""
 
 
 class Entry(NamedTuple):
@@ -57,6 +76,63 @@ def walk_files(location: Location) -> list[Entry]:
     return [entry for entry in found if not any(part.startswith(".") for part in entry.name.split("/"))]
 
 
+def files_below(location: Location, prefix: str = "") -> list[Entry]:
+    """Every file below a folder whose key starts with ``prefix``, sorted; stores that can list only those.
+
+    Raises
+    ------
+    ArchiveError
+        As :func:`entries`.
+    """
+
+    def remote_tree(place: Location) -> Iterator[Entry]:
+        return _remote_tree(place, prefix)
+
+    found = _listed(_local_tree if location.is_local else remote_tree, location)
+    return [entry for entry in found if entry.name.startswith(prefix)]
+
+
+def together(
+    function: Callable[[ItemT], ValueT], items: Iterable[ItemT], location: Location
+) -> Iterator[ValueT]:
+    """``function`` of each item, in order; for a remote place, as many at a time as its access allows."""
+    if location.is_local:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(location.access.concurrency, thread_name_prefix="listing") as pool:
+        yield from pool.map(function, items)
+
+
+def described(location: Location, found: Iterable[ArchiveObject]) -> Iterator[ArchiveObject]:
+    """The same objects, with size and version asked for where the listing does not tell them (HTTP).
+
+    Raises
+    ------
+    ArchiveError
+        As :func:`entries`.
+    """
+
+    def ask(item: ArchiveObject) -> ArchiveObject:
+        place = key_below(location, item.key)
+        remote, path = place.remote()
+        try:
+            info = remote.info(path)
+        except FileNotFoundError:
+            return ArchiveObject(item.key, 0, "missing")  # reading it will say so
+        except Exception as error:  # noqa: BLE001  (object stores raise their clients' own)
+            raise _cannot_list(place, error) from place.cause(error)
+        return ArchiveObject(item.key, int(info.get("size") or 0), version_of(info))
+
+    items = list(found)
+    if any(item.size < 0 for item in items):
+        return together(ask, items, location)
+    return iter(items)
+
+
+def _cannot_list(location: Location, error: Exception) -> ArchiveError:
+    return ArchiveError(f"cannot list {location}: {type(error).__name__}: {location.told(error)}")
+
+
 def _listed(how: Callable[[Location], Iterator[Entry]], location: Location) -> list[Entry]:
     try:
         return sorted(how(location))
@@ -65,9 +141,7 @@ def _listed(how: Callable[[Location], Iterator[Entry]], location: Location) -> l
     except ArchiveError:
         raise
     except Exception as error:  # noqa: BLE001  (object stores raise their clients' own)
-        raise ArchiveError(
-            f"cannot list {location}: {type(error).__name__}: {location.told(error)}"
-        ) from location.cause(error)
+        raise _cannot_list(location, error) from location.cause(error)
 
 
 def key_below(location: Location, key: str) -> Location:
@@ -102,14 +176,14 @@ def _remote(location: Location) -> Iterator[Entry]:
             yield _entry(name, info)
 
 
-def _remote_tree(location: Location) -> Iterator[Entry]:
+def _remote_tree(location: Location, prefix: str = "") -> Iterator[Entry]:
     remote, path = location.remote()
-    for info in remote.list_tree(path):
+    for info in remote.list_tree(path, prefix):
         if name := _below(path, info):
             yield _entry(name, info)
 
 
-def _below(path: str, info: dict[str, Any]) -> str:
+def _below(path: str, info: Mapping[str, Any]) -> str:
     """The name below a path; empty for the path itself (marker objects, a file asked for as a folder)."""
     root, name = str(path).strip("/"), str(info["name"]).strip("/")
     return name.removeprefix(root).strip("/") if name != root else ""
@@ -117,7 +191,10 @@ def _below(path: str, info: dict[str, Any]) -> str:
 
 def _entry(name: str, info: dict[str, Any]) -> Entry:
     is_folder = info["type"] == "directory"
-    return Entry(name, is_folder, int(info.get("size") or 0), "" if is_folder else version_of(info))
+    if is_folder:
+        return Entry(name, True, 0, "")
+    size = info.get("size")
+    return Entry(name, False, UNKNOWN_SIZE if size is None else int(size), version_of(info))
 
 
 def version_of(info: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from scaledec.archive.folders import Entry, walk_files
 from scaledec.archive.foreign import ForeignCube
-from scaledec.archive.layouts import matcher
+from scaledec.archive.layouts.layout import matcher
 from scaledec.archive.listing import Listing, Span
 from scaledec.archive.time_runs import TimeRun, runs_in_segment
 from scaledec.errors import ArchiveError, ConfigError

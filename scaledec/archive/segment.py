@@ -203,6 +203,8 @@ class _SegmentReader:
                 data = self.archive.read(item)
                 self.read_s += time.perf_counter() - began
                 self.bytes_read += len(data)
+                if not data and self.archive.is_service:
+                    continue
                 outcome = self._decode(item, data, reach)
             except UnreadableInputError as error:
                 self.refused.append((item, str(error)))

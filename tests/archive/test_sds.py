@@ -111,7 +111,7 @@ def test_only_folders_that_can_match_are_looked_into(
         looked.append(location.url.removeprefix(root.url))
         return entries(location)
 
-    monkeypatch.setattr("scaledec.archive.layouts.entries", watched)
+    monkeypatch.setattr("scaledec.archive.layouts.sds.entries", watched)
     archive.listing(["XX.AAA.*.HHZ"], START_NS, START_NS + DAY_NS)
     assert looked == ["", "/2021", "/2021/XX", "/2021/XX/AAA", "/2021/XX/AAA/HHZ.D"]
 
@@ -183,7 +183,7 @@ def test_a_scheme_without_its_package_is_an_error_that_says_what_to_install() ->
 
 
 def test_an_unknown_layout_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ArchiveError, match="'tapes' is unknown; expected sds or files"):
+    with pytest.raises(ArchiveError, match="'tapes' is unknown; expected one of sds, files, scedc"):
         Archive(Location("anywhere"), "tapes").listing()
 
 

@@ -1,0 +1,1 @@
+"""How the objects of an archive are named: one small reader a layout."""
