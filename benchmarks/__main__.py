@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 _BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("benchmarks.cube",),
+    ("benchmarks.script",),
+    ("benchmarks.workers",),
     ("benchmarks.training", "--ray"),
     ("benchmarks.labelling", "--ray", "2"),
     ("benchmarks.coordinator",),
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = parser.parse_args(arguments).data
     codes = []
     for name, *options in _BENCHMARKS:
-        if data and name == "benchmarks.cube":
+        if data and name in ("benchmarks.cube", "benchmarks.script"):
             options += ["--data", data]
         print(f"\n## python -m {' '.join([name, *options])}\n", flush=True)
         codes.append(subprocess.run([sys.executable, "-m", name, *options], check=False).returncode)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaledec.stages.cube_plan import CubePlan
     from scaledec.store.cube import CubeStore
 
-__all__ = ["build_cube", "keep_results", "list_archive", "plan_of_cube"]
+__all__ = ["build_cube", "keep_results", "list_archive", "make_room", "plan_of_cube"]
 
 
 def list_archive(config: Config) -> Listing:
@@ -66,7 +66,7 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     started = time.perf_counter()
     places = Places.at(config.root, config.storage_options)
     plan, listing = plan_of_cube(config)
-    store = _make_room(config, plan)
+    store = make_room(config, plan)
     unreadable = [Failure(found.key, reason) for found, reason in listing.unreadable]
     ledger = Ledger(places.ledger("cube"))
     journal = Journal(
@@ -130,7 +130,8 @@ def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:
     store.set_channel_coordinates({"sampling_rate_hz": most})
 
 
-def _make_room(config: Config, plan: CubePlan) -> CubeStore:
+def make_room(config: Config, plan: CubePlan) -> CubeStore:
+    """The cube, created or extended for the tasks of a plan."""
     from scaledec.store.cube import CubeStore, CubeTemplate
 
     template = CubeTemplate(

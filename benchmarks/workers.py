@@ -1,0 +1,94 @@
+"""One Dask worker against two, on the same days of 100 Hz, in steady state.
+
+    python -m benchmarks.workers [--days 24] [--rounds 3]
+
+The same synthetic day at many stations; the clock starts with the first result of an engine that is up,
+and stops with the last. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.day import write_synthetic_day
+from scaledec.config import parse_config
+from scaledec.engines.dask_local import DaskEngine
+from scaledec.pipeline.cube import make_room, plan_of_cube
+from scaledec.stages.cube import CubeContext, run_task
+from scaledec.vocabulary import CubeTask
+
+__all__ = ["main", "measure"]
+
+_RECORD = 512
+_STATION_CODE = slice(8, 13)  # of a miniSEED 2 header
+_WARM_UP = 4
+"""Results of each engine before the clock starts: imports, buffers, compiled filters."""
+
+
+def measure(days: int = 24, rounds: int = 3) -> str:
+    """Run one and two workers in turns and return the table as Markdown."""
+    with tempfile.TemporaryDirectory() as name:
+        tasks, context = _tasks(Path(name), days + _WARM_UP)
+        rates: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(rounds):
+            for workers, found in rates.items():
+                found.append(_rate(workers, tasks, context))
+    one, two = (statistics.median(found) for found in rates.values())
+    pairs = [b / a for a, b in zip(rates[1], rates[2], strict=True)]
+    return "\n".join(
+        [
+            f"Dask workers on this machine, {days} channel-days of 100 Hz, medians of {rounds} rounds:",
+            "",
+            "| workers | channel-days/s | times one worker |",
+            "|---|---|---|",
+            f"| 1 | {one:.2f} | 1 |",
+            f"| 2 | {two:.2f} | {statistics.median(pairs):.2f} (wanted: 1.9) |",
+        ]
+    )
+
+
+def _tasks(folder: Path, days: int) -> tuple[Sequence[CubeTask], CubeContext]:
+    """One task for each of many stations, which all recorded the same day."""
+    write_synthetic_day(folder / "day")
+    records = np.fromfile(folder / "day", np.uint8).reshape(-1, _RECORD)
+    for number in range(days):
+        station = f"S{number:03d}"
+        records[:, _STATION_CODE] = np.frombuffer(station.ljust(5).encode(), np.uint8)
+        place = folder / "sds" / "2020" / "CM" / station / "HHZ.D" / f"CM.{station}.00.HHZ.D.2020.266"
+        place.parent.mkdir(parents=True)
+        records.tofile(place)
+    config = parse_config(f"root: {folder / 'root'}\narchive: {{url: {folder / 'sds'}}}", source="benchmark")
+    plan, _ = plan_of_cube(config)
+    make_room(config, plan)
+    return list(plan.tasks), CubeContext.of(config)
+
+
+def _rate(workers: int, tasks: Sequence[CubeTask], context: CubeContext) -> float:
+    with DaskEngine(workers=workers) as engine:
+        results = engine.run(partial(run_task, context=context), tasks)
+        for _ in range(_WARM_UP):
+            next(results)
+        began = time.perf_counter()
+        n_left = sum(1 for _ in results)
+        return n_left / (time.perf_counter() - began)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--days", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args(arguments)
+    print(measure(given.days, given.rounds))
+
+
+if __name__ == "__main__":
+    main()
