@@ -285,6 +285,8 @@ class ComputeConfig(Section):
 
     engine: Literal["distributed", "serial"] = "distributed"
     """distributed: Dask for the cube, Ray for training and labels; serial: all in this process."""
+    price_per_core_hour: NonNegative | None = None
+    """What a core costs for an hour, in any currency: `scaledec plan` then says what the rest will cost."""
     dask: DaskConfig = DaskConfig()
     """Where cube tasks run."""
     ray: RayConfig = RayConfig()

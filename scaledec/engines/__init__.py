@@ -22,3 +22,7 @@ class Engine(AbstractContextManager["Engine"], Protocol):
     def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
         """Yield one result a task, in completion order; raise what stops the whole run."""
         ...
+
+    def memory_per_worker(self) -> int | None:
+        """Bytes that one worker may hold, of the one that may hold least; ``None`` where it is not known."""
+        ...

@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import dask
 from dask.utils import parse_bytes
 from distributed import Client, Future, KilledWorker
 
@@ -25,6 +26,7 @@ __all__ = [
     "checked_limit",
     "quiet_logs",
     "run_futures",
+    "usable_memory",
 ]
 
 TaskT = TypeVar("TaskT")
@@ -94,6 +96,17 @@ def run_futures(
                 yield result
         finally:
             window.cancel()
+
+
+def usable_memory(client: Client) -> int | None:
+    """Bytes that the smallest worker may hold before it is paused; ``None`` where none has a limit."""
+    limits = [
+        worker["memory_limit"]
+        for worker in client.scheduler_info(n_workers=-1)["workers"].values()
+        if worker["memory_limit"]
+    ]
+    paused_at = dask.config.get("distributed.worker.memory.pause")
+    return int(min(limits) * (paused_at or 1.0)) if limits else None
 
 
 class _Window:

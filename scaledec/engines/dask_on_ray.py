@@ -25,6 +25,7 @@ from scaledec.engines.dask_futures import (
     checked_limit,
     quiet_logs,
     run_futures,
+    usable_memory,
 )
 from scaledec.errors import EngineError
 
@@ -82,6 +83,10 @@ class DaskOnRayEngine:
     ) -> None:
         self._client = None
         self._stack.__exit__(kind, error, trace)
+
+    def memory_per_worker(self) -> int | None:
+        """What a worker may hold before Dask gives it no more work."""
+        return None if self._client is None else usable_memory(self._client)
 
     def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
         """Yield one result a task, in completion order; see :func:`.dask_futures.run_futures`."""

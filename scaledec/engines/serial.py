@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
+from scaledec.engines.memory import machine_memory
+
 __all__ = ["SerialEngine"]
 
 TaskT = TypeVar("TaskT")
@@ -29,6 +31,10 @@ class SerialEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+    def memory_per_worker(self) -> int | None:
+        """The memory of this machine, or of the container that this process is in."""
+        return machine_memory()
 
     def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
         """Yield ``function(task)`` for each task, in order; a task is asked for when the last is consumed."""

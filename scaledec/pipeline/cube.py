@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scaledec.config import Config, cube_fingerprint
+from scaledec.pipeline.estimate import check_memory
 from scaledec.pipeline.imports import import_tasks, plan_import
 from scaledec.pipeline.journal import Journal
 from scaledec.pipeline.outcome import Failure, Outcome
@@ -75,6 +76,7 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     with journal:
         if len(plan.tasks):
             with resources.cube_engine() as engine:
+                check_memory(plan.memory_per_task, engine.memory_per_worker(), config)
                 keep_results(_results(config, plan, store, engine), len(plan.tasks), ledger, journal)
     counts = journal.counts
     # Also where nothing was left to do: an earlier run may have been killed just before this.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from scaledec.config import Config, run_name
 from scaledec.pipeline.cube import plan_of_cube
+from scaledec.pipeline.estimate import Estimate, estimate
+from scaledec.pipeline.journal import read_account
 from scaledec.pipeline.learn import training_progress
 from scaledec.places import Places
 from scaledec.transport.redact import url_without_secrets
@@ -26,25 +28,33 @@ class RunPlan:
     config: Config
     cube: CubePlan
     listing: Listing
+    estimate: Estimate
+    """What the cube stage will take."""
 
     def __str__(self) -> str:
         cube, grid, windows = self.cube, self.config.spectrogram_grid, self.config.window_grid
         end_ns = cube.start_ns + cube.n_segments * grid.segment_ns
         places = Places.at(self.config.root, self.config.storage_options)
         kind = "the foreign cube" if self.config.archive.layout == "cube" else "miniSEED"
+        kept = f" ({cube.n_kept} of them kept although their files are gone)" if cube.n_kept else ""
+        n_written = 2 * len(cube.tasks)  # power and coverage
         rows = [
             ("archive", f"{url_without_secrets(self.config.archive.url)} ({self.config.archive.layout})"),
             ("channels", f"{len(cube.channels)}: {_shortened([str(channel) for channel in cube.channels])}"),
-            ("time", f"{format_time(cube.start_ns)} to {format_time(end_ns)}, {cube.n_segments} segments"),
+            ("span", f"{format_time(cube.start_ns)} to {format_time(end_ns)}, {cube.n_segments} segments"),
             (
                 "spectrogram",
                 f"{grid.n_frames} frames x {grid.n_frequencies} frequencies a segment, hop {grid.hop_s:g} s",
             ),
             ("window", f"{windows.length} frames ({windows.length_s:g} s), {windows.n_windows} a segment"),
-            ("cube tasks", f"{len(cube.tasks)} to do, {cube.n_done} done"),
-            ("to read", f"{_bytes(cube.bytes_to_read)} of {kind}"),
-            ("to write", f"up to {_bytes(cube.bytes_to_write)} before compression, into {places.cube}"),
+            ("cube tasks", f"{len(cube.tasks)} to do, {cube.n_done} done{kept}"),
+            ("to read", f"{_bytes(cube.bytes_to_read)} of {kind} in {cube.objects_to_read} objects"),
+            (
+                "to write",
+                f"up to {_bytes(cube.bytes_to_write)} uncompressed, {n_written} objects of {places.cube}",
+            ),
             ("memory", f"about {_bytes(cube.memory_per_task)} a cube worker"),
+            ("time", str(self.estimate)),
             ("run", run_name(self.config)),
             *((stage, f"{state}: {detail}") for stage, state, detail in training_progress(self.config)),
         ]
@@ -62,7 +72,9 @@ def plan(config: Config) -> RunPlan:
         If the archive cannot be listed or holds nothing of what is asked for.
     """
     cube, listing = plan_of_cube(config)
-    return RunPlan(config, cube, listing)
+    account = read_account(Places.at(config.root, config.storage_options).progress("cube"))
+    expected = estimate(len(cube.tasks), config.spectrogram_grid, config.compute, account)
+    return RunPlan(config, cube, listing, expected)
 
 
 def _shortened(names: list[str], most: int = 4) -> str:

@@ -36,7 +36,10 @@ _PROCESS_BYTES = 340 * 2**20
 _DECODED_PER_BYTE = 4
 # A filter holds its input and its output, and blocks in between.
 _FILTER_BYTES = 16 * 2**20
+# A batch of frames that stays in a core's cache; of very long ones at least sixteen, in double precision.
 _TRANSFORM_BYTES = 8 * 2**20
+_LEAST_BATCH = 16
+_BYTES_PER_POINT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,5 +297,5 @@ def _memory(largest_files: int, grid: SpectrogramGrid, segment_bytes: int) -> in
         + samples
         + 2 * segment_bytes
         + _FILTER_BYTES
-        + _TRANSFORM_BYTES
+        + max(_TRANSFORM_BYTES, _LEAST_BATCH * grid.nfft * _BYTES_PER_POINT)
     )
