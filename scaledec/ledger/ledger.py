@@ -2,7 +2,8 @@
 
 ``FOLDER/part-TIME-UNIQUE.jsonl`` holds one entry a line: a :class:`~scaledec.vocabulary.TaskResult` with
 ``written_at`` and ``host``. Every writer has parts of its own, so any number may write at once and a
-reader may read meanwhile. Of several entries of one key the newest counts.
+reader may read meanwhile. Of several entries of one key the newest counts. When parts have become many
+the coordinator gathers them (:mod:`.compact`).
 
 The death of a process loses no entry that was written: lines go to the operating system at once, and to
 the disk at least once a second. On an object store, where nothing can be appended, a batch is an object.
@@ -16,16 +17,14 @@ import json
 import os
 import socket
 import threading
-import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from scaledec.errors import StoreError
 from scaledec.ledger.index import LedgerIndex, LedgerIndexBuilder
+from scaledec.ledger.parts import VanishedPartError, new_part_name, part_names, read_parts
 from scaledec.location import Location
 from scaledec.vocabulary import Status, TaskResult
 
@@ -34,8 +33,8 @@ __all__ = ["Ledger", "LedgerSummary", "LedgerWriter"]
 # An fsync costs milliseconds: one for this many results, or for what came within this time.
 _BATCH_RESULTS = 200
 _BATCH_S = 1.0
-# Parts on an object store that are in memory together while they are read.
-_FETCHED_AT_ONCE = 200
+# Parts are gathered once a run, if at all; a reader meets that once.
+_READINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +95,19 @@ class Ledger:
         """Counts by status, and what could not be read."""
         damaged: list[str] = []
         counts = self._read((), damaged).counts()
-        return LedgerSummary(counts, len(self._part_names()), tuple(damaged))
-
-    def _part_names(self) -> list[str]:
-        return [name for name in self.location.list_names() if name.endswith(".jsonl")]
+        return LedgerSummary(counts, len(part_names(self.location)), tuple(damaged))
 
     def _read(self, details: Collection[str] | None, damaged: list[str]) -> LedgerIndex:
+        for _ in range(_READINGS):
+            try:
+                return self._read_once(details, damaged)
+            except VanishedPartError:
+                damaged.clear()  # the coordinator has just gathered the parts into one: look again
+        return self._read_once(details, damaged)
+
+    def _read_once(self, details: Collection[str] | None, damaged: list[str]) -> LedgerIndex:
         builder = LedgerIndexBuilder(details)
-        for name, lines in self._parts():
+        for name, lines in read_parts(self.location, part_names(self.location)):
             for number, line in enumerate(lines, start=1):
                 try:
                     builder.add(line)
@@ -111,29 +115,6 @@ class Ledger:
                     # Cut short by a killed process, or lost with the power: the task is done again.
                     damaged.append(f"{name}:{number}")
         return builder.build()
-
-    def _parts(self) -> Iterator[tuple[str, Iterable[bytes]]]:
-        """Name and lines of each part; a part on this machine is never in memory as a whole."""
-        names = self._part_names()
-        if self.location.is_local:
-            for name in names:
-                with _reading(self.location), self.location.child(name).path.open("rb") as lines:
-                    yield name, lines
-            return
-        # Small objects: the time goes into waiting for answers, so many are asked for at once.
-        with ThreadPoolExecutor(self.location.access.concurrency) as readers:
-            for first in range(0, len(names), _FETCHED_AT_ONCE):
-                some = names[first : first + _FETCHED_AT_ONCE]
-                found = readers.map(Location.read_bytes, map(self.location.child, some))
-                yield from zip(some, map(io.BytesIO, found), strict=True)
-
-
-@contextmanager
-def _reading(location: Location) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"cannot read the ledger in {location}: {error}") from error
 
 
 class LedgerWriter:
@@ -145,7 +126,7 @@ class LedgerWriter:
         self._lock = threading.RLock()
         self._lines: list[bytes] = []
         self._file: io.FileIO | None = None
-        self._part = _part_name()
+        self._part = new_part_name()
         self._timer: threading.Timer | None = None
         self._failure: StoreError | None = None
 
@@ -196,7 +177,7 @@ class LedgerWriter:
             if self._location.is_local:
                 self._sync_file()
             else:
-                self._location.child(_part_name()).write_bytes(b"".join(self._lines))
+                self._location.child(new_part_name()).write_bytes(b"".join(self._lines))
             self._lines.clear()
 
     def close(self) -> None:
@@ -232,7 +213,7 @@ class LedgerWriter:
             if self._file.write(line) != len(line):
                 raise OSError(f"only a part of {len(line)} bytes was accepted")
         except OSError as error:
-            self._part = _part_name()  # the next line must not continue the one cut short
+            self._part = new_part_name()  # the next line must not continue the one cut short
             raise self._cannot_write(error) from error
 
     def _sync_file(self) -> None:
@@ -247,8 +228,3 @@ class LedgerWriter:
             f"cannot write the ledger in {self._location}: {error.strerror or error}; without it "
             "finished work would be done again: free some space or make the folder writable, then run again"
         )
-
-
-def _part_name() -> str:
-    moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%f")
-    return f"part-{moment}-{uuid.uuid4().hex[:8]}.jsonl"

@@ -62,10 +62,12 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     StoreError
         If the cube cannot be written, or was made with other settings.
     """
+    from scaledec.ledger.compact import compact
     from scaledec.ledger.ledger import Ledger
 
     started = time.perf_counter()
     places = Places.at(config.root, config.storage_options)
+    compact(places.ledger("cube"))
     plan, listing = plan_of_cube(config)
     store = make_room(config, plan)
     unreadable = [Failure(found.key, reason) for found, reason in listing.unreadable]

@@ -40,11 +40,13 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
     StoreError
         If the labels cannot be written.
     """
+    from scaledec.ledger.compact import compact
     from scaledec.stages.label import LabelContext
 
     started = time.perf_counter()
     run = run_name(config)
     places = Places.at(config.root, config.storage_options)
+    compact(places.label_ledger(run))
     work = plan_of_labels(config)
     plan = work.plan
     store = _make_room(config, work.cube, work.model)
