@@ -3,6 +3,10 @@
 A cell without signal (missing, not finite, or at the floor of the transform, 1e-30 counts^2/Hz)
 takes no part in any statistic and becomes 0. A window without contrast (silent, constant or empty)
 becomes all zeros. Each window's result depends on that window alone, bit by bit.
+
+Components that are stacked as planes are one window: its maximum, norm, mean and deviation are those of
+all planes together, so the ratio of amplitudes between them stays. Only whitening looks at each frequency
+of each plane by itself. A plane that is missing is all NaN and becomes zeros.
 """
 
 from __future__ import annotations
@@ -50,7 +54,8 @@ class Normaliser:
     scale
         How windows come: ``db`` (10 log10 of counts^2/Hz) or ``linear``.
     mean_db, deviation_db
-        Of each frequency, shape (frequency,); only for ``whiten``.
+        Of each frequency, shape (frequency,), or (plane * frequency,) one plane after the other; only for
+        ``whiten``.
 
     Examples
     --------
@@ -68,7 +73,7 @@ class Normaliser:
     def fit(
         cls, kind: Kind, batches: Iterable[npt.NDArray[np.floating]], *, scale: Scale = "db"
     ) -> Normaliser:
-        """Learn from training windows, given as batches (window, frame, frequency) in the stored scale.
+        """Learn from training windows: batches (window, [plane,] frame, frequency) in the stored scale.
 
         The batches are read once and only for ``whiten``; how the windows are cut into batches does
         not change a bit of the result.
@@ -80,11 +85,13 @@ class Normaliser:
         """
         if kind != "whiten":
             return cls(kind, scale)
-        mean, deviation = _frequency_statistics(batches, scale)
+        mean, deviation = _frequency_statistics(map(_side_by_side, batches), scale)
         return cls(kind, scale, mean.astype(np.float32), deviation.astype(np.float32))
 
     def apply(self, windows: npt.NDArray[np.floating]) -> Float32:
-        """Normalise windows (window, frame, frequency) of the stored scale; every value comes out finite."""
+        """Normalise windows (window, [plane,] frame, frequency) of the stored scale; all come out finite."""
+        if windows.ndim == 4:
+            return self._apply_to_stacks(windows)
         out = np.empty(windows.shape, np.float32)
         for start in range(0, len(windows), _BLOCK):
             x = out[start : start + _BLOCK]
@@ -98,6 +105,13 @@ class Normaliser:
             x[whole] = self._normalise(full, None)
             x[~whole] = self._normalise(gappy, _signal(gappy))
         return out
+
+    def _apply_to_stacks(self, windows: npt.NDArray[np.floating]) -> Float32:
+        n, planes, frames, frequencies = windows.shape
+        if self.kind == "whiten":
+            turned = self.apply(_side_by_side(windows)).reshape(n, frames, planes, frequencies)
+            return np.ascontiguousarray(turned.transpose(0, 2, 1, 3))
+        return self.apply(windows.reshape(n, planes * frames, frequencies)).reshape(windows.shape)
 
     def _normalise(self, x: Float32, signal: Mask | None) -> Float32:
         """Normalise windows in dB in place; ``signal`` marks the cells that count (``None``: all)."""
@@ -134,6 +148,14 @@ class Normaliser:
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, Float32]) -> Normaliser:
         """Back from :meth:`to_json` and :meth:`arrays`."""
         return cls(values["kind"], values["scale"], arrays["mean_db"], arrays["deviation_db"])
+
+
+def _side_by_side(windows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Stacks (window, plane, frame, frequency) as (window, frame, plane * frequency)."""
+    if windows.ndim == 3:
+        return windows
+    n, planes, frames, frequencies = windows.shape
+    return windows.transpose(0, 2, 1, 3).reshape(n, frames, planes * frequencies)
 
 
 def _copy_in_decibels(windows: npt.NDArray[np.floating], out: Float32, scale: Scale) -> None:

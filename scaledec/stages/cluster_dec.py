@@ -224,7 +224,7 @@ class DecTraining:
         else:
             z_ND = self._network.encode(x_NPTF)
             reconstruction = z_ND.new_zeros(())
-        log_p = self._current.log_target(x_NPTF[:, 0], batch.position).to(z_ND.device)
+        log_p = self._current.log_target(x_NPTF, batch.position).to(z_ND.device)
         log_q = log_soft_assignment(z_ND, self._centroids, self._settings.alpha)
         return reconstruction, kl_divergence(log_p, log_q).sum()
 

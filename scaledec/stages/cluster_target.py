@@ -44,7 +44,7 @@ class FrozenEncoder:
         return cls(copy.deepcopy(network), centroids.detach().to("cpu", copy=True))
 
     def assign(self, windows: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-        """Embedding (n, latent) and log q (n, cluster), on the CPU, of windows (n, frame, frequency)."""
+        """Embedding (n, latent) and log q (n, cluster), on the CPU, of windows (n, [plane,] ...)."""
         z_ND = embed_tensor(self.network, windows)
         log_q = z_ND.new_empty((len(z_ND), len(self.centroids)))
         for start in range(0, len(z_ND), _ROWS):
@@ -71,7 +71,7 @@ class Snapshot:
     """Total variance of the embedding: sum over its dimensions."""
 
     def log_target(self, windows: Tensor, position: Tensor) -> Tensor:
-        """log p (n, cluster) of a batch: ``windows`` (n, frame, frequency) lie at ``position`` (n,)."""
+        """log p (n, cluster) of a batch: ``windows`` (n, [plane,] ...) lie at ``position`` (n,)."""
         log_q = self.frozen.assign(windows, self.alpha)[1] if self.table is None else self.table[position]
         return log_target_distribution(log_q, self.frequencies)
 

@@ -249,7 +249,7 @@ def _train_epoch(
 ) -> float:
     """One pass over the training windows; the mean squared error met on the way, over all ranks."""
     network, optimiser = progress.network, progress.optimiser
-    cells = windows.shape[0] * windows.shape[1]
+    cells = windows.cells
     total = torch.zeros((), dtype=torch.float64, device=session.device)
     for batch in windows.shuffled(
         batch=job.batch,

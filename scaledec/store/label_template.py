@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scaledec.grid import Grid, WindowGrid, grid_to_json
 from scaledec.store.axes import CHANNEL_COORDINATES, Extent
 from scaledec.store.shard import inner_length
-from scaledec.store.template import Variable
+from scaledec.store.template import Variable, plane_variables
 from scaledec.vocabulary import JsonValue
 
 __all__ = ["REMEDY", "UNLABELLED", "LabelTemplate", "cluster_variables", "region_variables"]
@@ -43,7 +43,7 @@ class LabelTemplate:
     centroid: npt.NDArray[Any]
     """Shape (cluster, latent)."""
     prototype: npt.NDArray[Any]
-    """Shape (cluster, frame, frequency): the decoded centroids."""
+    """Shape (cluster, [plane,] frame, frequency): the decoded centroids."""
     prototype_units: str
     embedding: bool
     """Whether each window's embedding is stored."""
@@ -51,6 +51,8 @@ class LabelTemplate:
     """What ``confidence`` means, in words."""
     distance: str = "distance from the window's embedding to its cluster's centroid"
     cluster_names: tuple[str, ...] | None = None
+    planes: tuple[str, ...] = ()
+    """Components stacked in a window; channels are then sensors, ``NET.STA.LOC.HH?``."""
 
     @property
     def n_clusters(self) -> int:
@@ -111,10 +113,11 @@ def cluster_variables(template: LabelTemplate) -> list[Variable]:
         ),
         Variable(
             "prototype",
-            ("cluster", "frame", "frequency"),
+            ("cluster", *(["plane"] if template.planes else []), "frame", "frequency"),
             {"long_name": "window decoded from the centroid", "units": template.prototype_units},
             np.asarray(template.prototype, np.float32),
         ),
+        *plane_variables(template.planes),
     ]
 
 

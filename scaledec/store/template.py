@@ -28,7 +28,7 @@ from scaledec.store.open import open_store, put_object
 from scaledec.store.shard import COMPRESSION_LEVEL
 from scaledec.vocabulary import JsonValue
 
-__all__ = ["Variable", "check_same", "fixed_strings", "publish", "time_attributes"]
+__all__ = ["Variable", "check_same", "fixed_strings", "plane_variables", "publish", "time_attributes"]
 
 # Coordinates grow in place: their chunks keep this length, so a reader of the old length reads on.
 _COORDINATE_CHUNK = 4096
@@ -164,6 +164,14 @@ def time_attributes(long_name: str) -> dict[str, JsonValue]:
 def fixed_strings(values: Sequence[str]) -> npt.NDArray[Any]:
     """Strings in the one string type that Zarr format 3 specifies (variable length UTF-8)."""
     return np.array(list(values), dtype=np.dtypes.StringDType())
+
+
+def plane_variables(planes: Sequence[str]) -> list[Variable]:
+    """The axis of components stacked in a window; nothing where there are none."""
+    if not planes:
+        return []
+    attributes: dict[str, JsonValue] = {"long_name": "component of the sensor, by its code's last letter"}
+    return [Variable("plane", ("plane",), attributes, fixed_strings(planes))]
 
 
 def read_settings(attributes: Mapping[str, Any], location: Location, kind: str) -> dict[str, Any]:

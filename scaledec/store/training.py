@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,14 @@ from scaledec.location import Location
 from scaledec.store.axes import read_values
 from scaledec.store.open import clean_partial_files, open_group, remove_store, store_errors
 from scaledec.store.region import write_region
-from scaledec.store.template import Variable, fixed_strings, publish, read_settings, time_attributes
+from scaledec.store.template import (
+    Variable,
+    fixed_strings,
+    plane_variables,
+    publish,
+    read_settings,
+    time_attributes,
+)
 from scaledec.vocabulary import ChannelId, JsonValue
 
 __all__ = ["TRAIN", "VALIDATION", "TrainingStore", "TrainingTemplate", "TrainingWriter"]
@@ -59,6 +67,8 @@ class TrainingTemplate:
     dtype: Literal["float16", "float32"]
     fingerprint: str
     """Of everything that decides which windows are in it, and their values."""
+    planes: tuple[str, ...] = ()
+    """Components stacked in a window; none where windows are those of single channels."""
 
     @property
     def n_frequencies(self) -> int:
@@ -66,8 +76,14 @@ class TrainingTemplate:
         return len(self.frequency_hz)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one window: ([plane,] frame, frequency)."""
+        planes = (len(self.planes),) if self.planes else ()
+        return *planes, self.frames, self.n_frequencies
+
+    @property
     def _inner(self) -> int:
-        size = self.frames * self.n_frequencies * np.dtype(self.dtype).itemsize
+        size = math.prod(self.shape) * np.dtype(self.dtype).itemsize
         return max(1, round(_INNER_BYTES / size))
 
     @property
@@ -91,13 +107,13 @@ class TrainingTemplate:
 
     def variables(self, n: int, samples: Mapping[str, Variable]) -> list[Variable]:
         """All arrays of a training set of ``n`` windows."""
-        shape = (self.frames, self.n_frequencies)
+        shape = self.shape
         frame_s = np.arange(self.frames) * self.hop_s
         units = "dB" if self.scale == "db" else "counts2 Hz-1"
         return [
             Variable(
                 "windows",
-                ("sample", "frame", "frequency"),
+                ("sample", *(["plane"] if self.planes else []), "frame", "frequency"),
                 {
                     "long_name": "power spectral density",
                     "units": units,
@@ -121,6 +137,7 @@ class TrainingTemplate:
                 {"long_name": "frequency", "units": "Hz"},
                 np.asarray(self.frequency_hz, np.float64),
             ),
+            *plane_variables(self.planes),
             *samples.values(),
         ]
 
@@ -141,6 +158,7 @@ class TrainingStore:
             scale=attributes["scaledec_scale"],
             dtype=attributes["scaledec_dtype"],
             fingerprint=attributes["scaledec_fingerprint"],
+            planes=tuple(map(str, read_values(group, "plane", location))) if "plane" in group else (),
         )
 
     @classmethod
@@ -189,7 +207,7 @@ class TrainingStore:
         return read_values(self._group, "split", self.location)
 
     def read(self, first: int = 0, stop: int | None = None) -> npt.NDArray[Any]:
-        """Windows ``[first, stop)`` as stored, shape (sample, frame, frequency)."""
+        """Windows ``[first, stop)`` as stored, shape (sample, [plane,] frame, frequency)."""
         with store_errors(f"windows of {self.location}", "read"):
             return np.asarray(self._windows[first : self.n if stop is None else stop])
 
@@ -201,7 +219,7 @@ class TrainingStore:
 
     def assignments(self) -> dict[str, npt.NDArray[Any]]:
         """What :meth:`add_assignments` has added."""
-        known = {"windows", "frame", "frequency", *_ORIGIN}
+        known = {"windows", "frame", "frequency", "plane", *_ORIGIN}
         names = sorted(name for name, _ in self._group.arrays() if name not in known)
         return {name: read_values(self._group, name, self.location) for name in names}
 
@@ -268,7 +286,7 @@ class TrainingWriter:
         window_index: npt.NDArray[np.int32] | Sequence[int],
         split: npt.NDArray[np.uint8] | Sequence[int],
     ) -> None:
-        """Add windows, shape (sample, frame, frequency), and where each came from.
+        """Add windows, shape (sample, [plane,] frame, frequency), and where each came from.
 
         Raises
         ------
@@ -309,8 +327,8 @@ class TrainingWriter:
     def _write(self, count: int) -> None:
         block = np.concatenate(self._waiting)
         array = cast("zarr.Array[Any]", self._group["windows"])
-        everything = slice(None)
-        write_region(array, (slice(self._n, self._n + count), everything, everything), block[:count])
+        everything = [slice(None)] * (block.ndim - 1)
+        write_region(array, (slice(self._n, self._n + count), *everything), block[:count])
         self._n += count
         self._n_waiting = len(block) - count
         self._waiting = [block[count:]]

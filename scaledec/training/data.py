@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scaledec.errors import TrainingError
 from scaledec.location import Location
+from scaledec.numerics.nets.autoencoder import with_planes
 from scaledec.numerics.normalise import Kind, Normaliser, Scale
 from scaledec.store.training import VALIDATION, TrainingStore
 
@@ -48,7 +49,7 @@ class WindowSource(Protocol):
         ...
 
     def blocks(self) -> Iterator[npt.NDArray[np.floating]]:
-        """All windows in order, as blocks (window, frame, frequency) of any length."""
+        """All windows in order, as blocks (window, [plane,] frame, frequency) of any length."""
         ...
 
 
@@ -57,7 +58,7 @@ class ArrayWindows:
     """Windows that are already in memory."""
 
     windows: npt.NDArray[np.floating]
-    """(window, frame, frequency) in the scale below."""
+    """(window, frame, frequency), or with planes before the frames, in the scale below."""
     held_out: npt.NDArray[np.bool_]
     """(window,): whether it is for validation."""
     scale: Scale = "db"
@@ -103,7 +104,7 @@ class Batch:
     """One rank's share of a global batch."""
 
     windows: Tensor
-    """Normalised windows (window, 1, frame, frequency), float32; may be empty."""
+    """Normalised windows (window, plane, frame, frequency), float32; may be empty."""
     position: Tensor
     """Where they lie in the data they come from, int64 (window,)."""
     n_global: int
@@ -116,7 +117,7 @@ class TrainingData:
     Parameters
     ----------
     windows
-        (window, frame, frequency), float32, normalised.
+        (window, frame, frequency) or (window, plane, frame, frequency), float32, normalised.
     sample
         Row of each window in the training set it was taken from, int64 (window,); by default its
         position.
@@ -130,9 +131,9 @@ class TrainingData:
         return len(self.windows)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Frames and frequencies of a window."""
-        return self.windows.shape[1], self.windows.shape[2]
+    def cells(self) -> int:
+        """Values of a window: planes times frames times frequencies."""
+        return self.windows[:1].numel()
 
     def to(self, device: torch.device) -> TrainingData:
         """The same windows on a device."""
@@ -147,15 +148,15 @@ class TrainingData:
             members = order[start : start + batch]
             position = members[rank_slice(len(members), rank, world_size)]
             # index_select copies whole rows in parallel; the new axis makes the plane without a copy.
-            x = self.windows.index_select(0, position.to(self.windows.device)).unsqueeze(1)
-            yield Batch(x, position, len(members))
+            x = self.windows.index_select(0, position.to(self.windows.device))
+            yield Batch(with_planes(x), position, len(members))
 
     def in_order(self, *, batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """This rank's share of all windows, once, in storage order."""
         share = rank_slice(len(self), rank, world_size)
         for start in range(share.start, share.stop, batch):
             stop = min(start + batch, share.stop)
-            yield Batch(self.windows[start:stop].unsqueeze(1), torch.arange(start, stop), len(self))
+            yield Batch(with_planes(self.windows[start:stop]), torch.arange(start, stop), len(self))
 
 
 def rank_slice(n: int, rank: int, world_size: int) -> slice:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from scaledec.errors import StoreError, TrainingError
 from scaledec.location import Location
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder
+from scaledec.numerics.nets.autoencoder import ConvAutoencoder, with_planes
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Normaliser
 from scaledec.training.checkpoint import with_prefix, without_prefix
@@ -192,7 +192,7 @@ class SavedModel:
         return {name: t.detach().to("cpu").contiguous() for name, t in (network | tensors).items()}
 
     def embed(self, windows: npt.NDArray[np.floating]) -> Float32:
-        """Embedding (window, latent), float32, of windows (window, frame, frequency) in the stored scale.
+        """Embedding (window, latent), float32, of stored windows (window, [plane,] frame, frequency).
 
         A window's embedding does not depend on the windows it comes with.
         """
@@ -231,13 +231,17 @@ class SavedModel:
         return Assignment(label.astype(np.int16), confidence.astype(np.float32), distance.astype(np.float32))
 
     def prototypes(self) -> Float32:
-        """What the network makes of each centroid: normalised windows (cluster, frame, frequency)."""
+        """What the network makes of each centroid: normalised windows (cluster, [plane,] frame, frequency).
+
+        The axis of planes is there where the model has several.
+        """
         if not self.n_clusters:
-            return np.zeros((0, self.spec.frames, self.spec.frequencies), np.float32)
+            planes = (self.spec.planes,) if self.spec.planes > 1 else ()
+            return np.zeros((0, *planes, self.spec.frames, self.spec.frequencies), np.float32)
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             x = self.network.decode(torch.from_numpy(self.centroids).to(device, torch.float32))
-        decoded: Float32 = x[:, 0].cpu().contiguous().numpy()
+        decoded: Float32 = (x if self.spec.planes > 1 else x[:, 0]).cpu().contiguous().numpy()
         return decoded
 
 
@@ -246,7 +250,7 @@ def _checksum(weights: bytes, description: Mapping[str, Any]) -> str:
 
 
 def embed_tensor(network: ConvAutoencoder, windows: Tensor) -> Tensor:
-    """Embedding (window, latent) of normalised windows (window, frame, frequency), on the CPU.
+    """Embedding (window, latent) of normalised windows (window, [plane,] frame, frequency), on the CPU.
 
     Runs on the network's device in chunks of one fixed size, so each window's result is independent of
     the others'. The network's mode (train or eval) is irrelevant: it has neither dropout nor running
@@ -258,7 +262,7 @@ def embed_tensor(network: ConvAutoencoder, windows: Tensor) -> Tensor:
     with torch.inference_mode():
         for start, x in _chunks(windows, chunk):
             n = min(chunk, len(windows) - start)
-            z_ND[start : start + n] = network.encode(x.to(device).unsqueeze(1))[:n].cpu()
+            z_ND[start : start + n] = network.encode(with_planes(x.to(device)))[:n].cpu()
     return z_ND
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import xarray as xr
 
 from scaledec.errors import StoreNotFoundError
 from scaledec.location import Location
@@ -101,3 +102,19 @@ def test_what_clustering_adds_lies_beside_the_windows(place: Location) -> None:
     np.testing.assert_array_equal(store.read(), windows(30))
     with pytest.raises(ValueError, match="29 entries for 30 windows"):
         store.add_assignments({"label": label[1:]})
+
+
+def test_windows_of_several_planes_come_back_with_the_names_of_their_components(place: Location) -> None:
+    values = np.random.default_rng(1).normal(size=(700, 3, 50, 87)).astype(np.float16)
+    with TrainingStore.create(place, template(planes=("Z", "N", "E")), 700) as writer:
+        for first in range(0, 700, 90):
+            append(writer, values[first : first + 90], first)
+    store = TrainingStore.open(place)
+    np.testing.assert_array_equal(store.read(), values)
+    assert store.template.planes == ("Z", "N", "E")
+    again = store.add_assignments({"label": np.zeros(700, np.int16)})
+    np.testing.assert_array_equal(again.read(650), values[650:])
+    assert set(again.assignments()) == {"label"}
+    dataset = xr.open_zarr(str(place), chunks=None)
+    assert dataset["windows"].dims == ("sample", "plane", "frame", "frequency")
+    assert list(dataset["plane"].values) == ["Z", "N", "E"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scaledec.errors import ConfigError
 
-__all__ = ["SMALLEST_SIDE", "ConvAutoencoder"]
+__all__ = ["SMALLEST_SIDE", "ConvAutoencoder", "with_planes"]
 
 SMALLEST_SIDE = 8
 """Fewest frames or frequencies of a window: below it a stride-2 network has nothing to reduce."""
@@ -117,6 +117,11 @@ class ConvAutoencoder(nn.Module):
         """Reconstruction and embedding of windows."""
         z_ND = self.encode(x_NPTF)
         return self.decode(z_ND), z_ND
+
+
+def with_planes(windows: Tensor) -> Tensor:
+    """Windows (window, plane, frame, frequency); those of one plane may come without that axis."""
+    return windows.unsqueeze(1) if windows.dim() == 3 else windows
 
 
 def _sides_after_each_layer(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from scaledec.errors import ConfigError
 from scaledec.numerics.nets.autoencoder import ConvAutoencoder
 
 __all__ = ["JENKINS_WIDTHS", "NetworkSpec", "build_network"]
@@ -27,11 +28,19 @@ class NetworkSpec:
     widths: tuple[int, ...]
     latent: int
     preset: str | None = None
+    planes: int = 1
+    """Components stacked in a window."""
 
     def build(self, seed: int = 0) -> ConvAutoencoder:
         """The network, its weights drawn from ``seed`` and laid out as convolutions are fastest."""
         network = build_network(
-            self.preset, self.frames, self.frequencies, self.widths, self.latent, seed=seed
+            self.preset,
+            self.frames,
+            self.frequencies,
+            self.widths,
+            self.latent,
+            planes=self.planes,
+            seed=seed,
         )
         # torch's own annotation of Module.to leaves this form out.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -39,7 +48,9 @@ class NetworkSpec:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**asdict(self), "widths": list(self.widths)}
+        values = {**asdict(self), "widths": list(self.widths)}
+        # Models of one plane are described as they were before there were others.
+        return {name: value for name, value in values.items() if name != "planes" or value != 1}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> NetworkSpec:
@@ -54,6 +65,7 @@ def build_network(
     widths: Sequence[int],
     latent: int,
     *,
+    planes: int = 1,
     seed: int = 0,
 ) -> ConvAutoencoder:
     """An autoencoder for windows of ``frames x frequencies``, its weights drawn from ``seed``.
@@ -65,14 +77,19 @@ def build_network(
         has a ReLU on the embedding and sets the widths. The paper writes a window as 87 frequencies x 100
         frames; here frames come first, so its axes are swapped and nothing else: 100 x 87 with nine
         dimensions has 218,250 parameters. ``None``: as the other arguments say, linear embedding.
-    frames, frequencies, widths, latent
+    frames, frequencies, widths, latent, planes
         See :class:`ConvAutoencoder`.
 
     Raises
     ------
     ConfigError
-        If the window is too small for the network.
+        If the window is too small for the network, or a published one is asked for several planes.
     """
+    if preset is not None and planes != 1:
+        raise ConfigError(
+            f"model.preset {preset} is a published network for one plane, and windows have {planes} "
+            "(windows.components): leave model.preset out, or windows.components"
+        )
     # Layers draw default weights when they are made; the fork keeps that from moving the caller's generator.
     with torch.random.fork_rng(devices=[]):
         if preset == "jenkins2021":
@@ -80,6 +97,6 @@ def build_network(
                 frames, frequencies, JENKINS_WIDTHS, latent, rectified=True, paddings=_JENKINS_PADDINGS
             )
         else:
-            network = ConvAutoencoder(frames, frequencies, widths, latent)
+            network = ConvAutoencoder(frames, frequencies, widths, latent, planes=planes)
         network.initialise(seed)
     return network
