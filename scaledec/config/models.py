@@ -171,6 +171,33 @@ class WindowsConfig(Section):
     """From one window's start to the next; null: the length (windows side by side)."""
     min_coverage: Fraction = 1.0
     """Least share of real samples behind a window; below it the window is left unlabelled."""
+    components: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,}(,[A-Z0-9]{2,})*$")] | None = None
+    """Components of a sensor that are stacked as planes of one window, in this order: ZNE, or ZNE,Z12 where
+    some sensors have other codes; labels are then of sensors (NET.STA.LOC.HH?). null: each channel alone."""
+    missing_components: Literal["skip", "zero"] = "skip"
+    """A window without all its components: skip leaves it unlabelled, zero fills the missing planes."""
+
+    @model_validator(mode="after")
+    def _check_components(self) -> WindowsConfig:
+        codes = [] if self.components is None else self.components.split(",")
+        if len(set(map(len, codes))) > 1 or any(len(set(one)) < len(one) for one in codes):
+            raise ConfigError(
+                f"windows.components is {self.components!r}; expected codes of one length, none twice in "
+                "one: ZNE, or ZNE,Z12"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Runs of single channels keep the fingerprints they had before there were components.
+        written: dict[str, Any] = write(self)
+        later = {"components", "missing_components"} if self.components is None else set()
+        return {name: value for name, value in written.items() if name not in later}
+
+    @property
+    def n_planes(self) -> int:
+        """Planes of a window."""
+        return 1 if self.components is None else len(self.components.split(",")[0])
 
 
 class ModelConfig(Section):
@@ -317,6 +344,11 @@ class Config(Section):
             raise ConfigError(
                 "spectrogram.dtype is float16 with scale linear: power in counts^2/Hz overflows float16 "
                 "(65504); use scale: db, or dtype: float32"
+            )
+        if self.model.preset is not None and self.windows.components is not None:
+            raise ConfigError(
+                f"model.preset is {self.model.preset}, a published network for windows of one plane, and "
+                "windows.components is set: leave one of them out"
             )
         self._check_layout()
         if self.archive.layout != "cube" or self.spectrogram.imported is not None:

@@ -42,6 +42,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
     """
     from scaledec.ledger.compact import compact
     from scaledec.stages.label import LabelContext
+    from scaledec.stages.sensors import Components
 
     started = time.perf_counter()
     run = run_name(config)
@@ -57,6 +58,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
         windows=config.window_grid,
         batch=config.label.batch,
         embedding=config.label.embedding,
+        components=Components.of(config.windows),
     )
     place = places.progress(f"labels/{run}")
     with Journal(place, planned=len(plan.tasks), before=plan.n_done) as journal:
@@ -71,7 +73,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
     counts = journal.counts
     message = (
         f"{counts['done']} shards labelled, {counts['failed']} failed, {plan.n_done} done before; run {run} "
-        f"in {places.labels(run)}"
+        f"in {places.labels(run)}{_told_incomplete(config, work.cube)}"
     )
     seconds = time.perf_counter() - started
     return Outcome(
@@ -126,22 +128,51 @@ def plan_of_labels(config: Config) -> LabelWork:
 
 
 def _make_room(config: Config, cube: CubeStore, model: SavedModel) -> Location:
+    from scaledec.stages.sensors import Components, sensors_of
     from scaledec.store.labels import LabelStore
 
+    sensors = sensors_of(cube.channels, Components.of(config.windows))
+    # What is known of a sensor is what is known of its first channel.
+    firsts = {sensor.id: cube.channels[sensor.sources[0]] for sensor in sensors}
     store = LabelStore.create_or_extend(
         Places.at(config.root, config.storage_options).labels(run_name(config)),
         _template(config, model),
-        cube.channels,
+        tuple(firsts),
         cube.start_ns,
         cube.n_segments,
-        cube.channel_coordinates(),
+        {
+            name: {sensor: values[first] for sensor, first in firsts.items()}
+            for name, values in cube.channel_coordinates().items()
+        },
     )
     return store.location
 
 
+def _told_incomplete(config: Config, cube: CubeStore) -> str:
+    """What is said of sensors whose windows cannot all have a label."""
+    from scaledec.stages.sensors import Components, sensors_of
+
+    components = Components.of(config.windows)
+    lacking = [str(sensor.id) for sensor in sensors_of(cube.channels, components) if not sensor.is_complete]
+    if not lacking:
+        return ""
+    shown = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
+    what = (
+        "are labelled with planes of zeros"
+        if config.windows.missing_components == "zero"
+        else "have no label"
+    )
+    return (
+        f"; {len(lacking)} sensors lack a component of {config.windows.components} and {what} "
+        f"(windows.missing_components: {config.windows.missing_components}): {shown}"
+    )
+
+
 def _template(config: Config, model: SavedModel) -> LabelTemplate:
+    from scaledec.stages.sensors import Components
     from scaledec.store.labels import LabelTemplate
 
+    components = Components.of(config.windows)
     return LabelTemplate(
         run=run_name(config),
         fingerprint=run_fingerprint(config),
@@ -155,4 +186,6 @@ def _template(config: Config, model: SavedModel) -> LabelTemplate:
         embedding=config.label.embedding,
         confidence=_CONFIDENCE.get(model.method, _CONFIDENCE["other"]),
         cluster_names=model.names,
+        planes=() if components is None else components.planes,
+        components=None if components is None else components.to_json(),
     )

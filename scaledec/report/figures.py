@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from scaledec.report.canvas import new_figure, save_figure
 from scaledec.report.palette import UNLABELLED_COLOUR
+from scaledec.report.panels import name_planes, show_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +36,9 @@ class ClusterPicture:
     share: float
     """Of all labelled windows."""
     prototype: npt.NDArray[Any]
-    """Decoded centroid, shape (frame, frequency)."""
+    """Decoded centroid, shape ([plane,] frame, frequency)."""
     windows: npt.NDArray[Any]
-    """Windows that stand for it, dB, shape (window, frame, frequency)."""
+    """Windows that stand for it, dB, shape (window, [plane,] frame, frequency)."""
     captions: Sequence[str] = ()
     """Where and when each of these windows is."""
 
@@ -61,6 +62,7 @@ def cluster_gallery(
     frequency_hz: npt.NDArray[np.float64],
     title: str = "",
     power_units: str = "dB",
+    planes: Sequence[str] = (),
 ) -> Path:
     """Draw a row a cluster: its decoded centroid, then windows that stand for it.
 
@@ -78,11 +80,14 @@ def cluster_gallery(
         Above the figure.
     power_units
         Of the windows.
+    planes
+        Names of the components, where windows have several.
     """
     n_windows = max(len(cluster.windows) for cluster in clusters)
     low, high = _colour_range(np.concatenate([c.windows.reshape(-1) for c in clusters]))
     edge = _prototype_edge(clusters)
-    with new_figure((2.9 + 1.75 * (n_windows + 1), 1.2 + 1.42 * len(clusters))) as figure:
+    row_in = 1.42 * max(1.0, 0.6 * len(planes))
+    with new_figure((2.9 + 1.75 * (n_windows + 1), 1.2 + row_in * len(clusters))) as figure:
         layout = figure.add_gridspec(
             len(clusters),
             n_windows + 2,
@@ -97,15 +102,17 @@ def cluster_gallery(
         for row, cluster in enumerate(clusters):
             _tell_cluster(figure.add_subplot(layout[row, 0]), cluster)
             axes = figure.add_subplot(layout[row, 1])
-            prototype = _spectrogram(axes, cluster.prototype, frame_s, frequency_hz, -edge, edge, "RdBu_r")
+            prototype = show_window(axes, cluster.prototype, frame_s, frequency_hz, -edge, edge, "RdBu_r")
             axes.set_ylabel("frequency (Hz)", labelpad=2)
             _frame_axes(axes, cluster.colour, 1.8)
             _label_last(axes, row == len(clusters) - 1)
+            if planes:
+                name_planes(axes, planes, frequency_hz)
             if row == 0:
                 axes.set_title("decoded centroid", fontsize=8.5, pad=5)
             for column, window in enumerate(cluster.windows):
                 axes = figure.add_subplot(layout[row, column + 2])
-                shown = _spectrogram(axes, window, frame_s, frequency_hz, low, high, "magma")
+                shown = show_window(axes, window, frame_s, frequency_hz, low, high, "magma")
                 axes.set_yticklabels([])
                 _label_last(axes, row == len(clusters) - 1)
                 if column < len(cluster.captions):
@@ -197,34 +204,6 @@ def _colour_range(power: npt.NDArray[Any]) -> tuple[float, float]:
 def _prototype_edge(clusters: Sequence[ClusterPicture]) -> float:
     values = np.concatenate([np.abs(cluster.prototype).reshape(-1) for cluster in clusters])
     return max(1e-6, float(np.percentile(values, 99.5)))
-
-
-def _spectrogram(
-    axes: Axes,
-    power: npt.NDArray[Any],
-    frame_s: npt.NDArray[np.float64],
-    frequency_hz: npt.NDArray[np.float64],
-    low: float,
-    high: float,
-    colours: str,
-) -> Any:
-    step_s, step_hz = frame_s[1] - frame_s[0], frequency_hz[1] - frequency_hz[0]
-    extent = (
-        float(frame_s[0]),
-        float(frame_s[-1] + step_s),
-        float(frequency_hz[0] - step_hz / 2),
-        float(frequency_hz[-1] + step_hz / 2),
-    )
-    return axes.imshow(
-        np.asarray(power, dtype=np.float32).T,
-        origin="lower",
-        aspect="auto",
-        extent=extent,
-        vmin=low,
-        vmax=high,
-        cmap=colours,
-        interpolation="nearest",
-    )
 
 
 def _tell_cluster(axes: Axes, cluster: ClusterPicture) -> None:

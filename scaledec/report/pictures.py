@@ -13,6 +13,8 @@ import numpy.typing as npt
 from scaledec.report.figures import ClusterPicture, TimelineRow, cluster_gallery, label_timeline
 from scaledec.report.palette import cluster_colours, family_colours
 from scaledec.report.scoring import archive_truth, families_of_clusters
+from scaledec.stages.sensors import Components
+from scaledec.stages.window_reader import open_windows
 from scaledec.store.cube import CubeStore
 from scaledec.store.labels import UNLABELLED, LabelStore
 from scaledec.synthetic.families import FAMILY_NAMES
@@ -74,6 +76,7 @@ def draw_gallery(
     looks = appearance(labels) if looks is None else looks
     typical, counts = _typical_windows(labels, n_windows)
     order = np.argsort(-counts, kind="stable")
+    prototypes = labels.prototype
     pictures = []
     for k in order.tolist():
         windows, captions = _read_windows(cube, labels, typical[k])
@@ -82,7 +85,7 @@ def draw_gallery(
                 looks.names[k],
                 looks.colours[k],
                 float(counts[k] / max(1, counts.sum())),
-                labels.prototype[k],
+                prototypes[k],
                 windows,
                 captions,
             )
@@ -94,6 +97,7 @@ def draw_gallery(
         frequency_hz=labels.grid.frequency_hz,
         title=title or f"Clusters of run {labels.run}",
         power_units="dB of 1 count²/Hz",
+        planes=labels.planes,
     )
 
 
@@ -188,6 +192,9 @@ def _doubt(confidence: npt.NDArray[np.float32], distance: npt.NDArray[np.float32
 def _read_windows(
     cube: CubeStore, labels: LabelStore, places: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[Any], Sequence[str]]:
+    components = labels.components
+    if components is not None:
+        return _read_stacks(cube, labels, Components.from_json(components), places)
     length, stride = labels.windows.length, labels.windows.stride
     windows = np.full((len(places), length, labels.grid.n_frequencies), np.nan, dtype=np.float32)
     captions = []
@@ -199,4 +206,20 @@ def _read_windows(
         start_ns = labels.extent.start_ns + segment * labels.grid.segment_ns
         moment = format_time(start_ns + round(first * labels.windows.hop_s) * NANOSECONDS_PER_SECOND)
         captions.append(f"{name.station} {moment[5:16].replace('T', ' ')}")
+    return windows, captions
+
+
+def _read_stacks(
+    cube: CubeStore, labels: LabelStore, components: Components, places: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[Any], Sequence[str]]:
+    """As :func:`_read_windows`, shape (window, plane, frame, frequency); a window that is gone stays NaN."""
+    reader = open_windows(cube, labels.windows, components)
+    shape = len(places), len(components.planes), labels.windows.length, labels.grid.n_frequencies
+    windows = np.full(shape, np.nan, dtype=np.float32)
+    captions = []
+    for i, (sensor, segment, window) in enumerate(places.tolist()):
+        _, power = reader.read(sensor, segment, np.array([window]), 1)
+        windows[i : i + len(power)] = power
+        moment = format_time(int(reader.start_ns(sensor, segment)[window]) // 10**9 * 10**9)
+        captions.append(f"{labels.extent.channels[sensor].station} {moment[5:16].replace('T', ' ')}")
     return windows, captions

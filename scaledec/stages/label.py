@@ -45,7 +45,7 @@ class Labeller:
             torch.set_num_threads(threads)
             decode_in_one_thread()
         self.context = context
-        self._windows = open_windows(CubeStore.open(context.cube), context.windows)
+        self._windows = open_windows(CubeStore.open(context.cube), context.windows, context.components)
         self._model = SavedModel.load(context.model, device=torch.device("cuda" if gpu else "cpu"))
 
     def label(self, task: LabelTask) -> LabelBlock:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scaledec.config import Config, hash_json, run_fingerprint
+from scaledec.stages.sensors import Components, sensors_of
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import LabelTask, TaskResult, format_time
 
@@ -84,32 +85,36 @@ def _shards(
     reach = 1 if config.window_grid.head_frames else 0
     step = config.label.segments_per_shard
     names = [format_time(cube.segment_start_ns(index)) for index in range(cube.n_segments)]
-    for index, channel in enumerate(cube.channels):
-        contents = [_content(cube_ledger.get(f"{channel}/{name}")) for name in names]
+    for index, sensor in enumerate(sensors_of(cube.channels, Components.of(config.windows))):
+        sources = [cube.channels[channel] for channel in sensor.sources]
+        contents = [_content([cube_ledger.get(f"{source}/{name}") for source in sources]) for name in names]
         for first in range(0, cube.n_segments, step):
             stop = min(first + step, cube.n_segments)
             n_filled = sum(content is not None for content in contents[first:stop])
             fingerprint = hash_json([*settings, contents[first : stop + reach]])
-            key = f"{channel}/{names[first]}"
-            yield LabelTask(key, fingerprint, channel, index, first, stop), n_filled
+            key = f"{sensor.id}/{names[first]}"
+            yield LabelTask(key, fingerprint, sensor.id, index, first, stop), n_filled
 
 
-def _content(result: TaskResult | None) -> str | None:
-    """What identifies the bytes of one segment of the cube; ``None`` where it holds nothing.
+def _content(results: Sequence[TaskResult | None]) -> str | None:
+    """What identifies the bytes of one segment of the channels read; ``None`` where it holds nothing.
 
     A task that failed for one of several objects has written what the others gave: it has a checksum.
     """
-    if result is None or "checksum" not in result.details:
+    checksums = [None if result is None else result.details.get("checksum") for result in results]
+    if not any(checksum is not None for checksum in checksums):
         return None
-    return str(result.details["checksum"])
+    # One channel's is its checksum alone, as it was before there were sensors.
+    return " ".join("-" if checksum is None else str(checksum) for checksum in checksums)
 
 
 def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str, int]:
     grid, windows = config.spectrogram_grid, config.window_grid
-    row = grid.n_frequencies * (2 if config.spectrogram.dtype == "float16" else 4)
+    planes = config.windows.n_planes
+    row = planes * grid.n_frequencies * (2 if config.spectrogram.dtype == "float16" else 4)
     per_window = 10 + (4 * config.model.latent if config.label.embedding else 0)
     segment = (grid.n_frames + windows.head_frames) * (row + 1)
-    batch = config.label.batch * windows.length * grid.n_frequencies * 4
+    batch = config.label.batch * windows.length * planes * grid.n_frequencies * 4
     block = config.label.segments_per_shard * windows.n_windows * per_window
     n_written = sum(task.stop_time_index - task.first_time_index for task in tasks)
     return {

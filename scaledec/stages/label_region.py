@@ -9,6 +9,7 @@ import numpy as np
 
 from scaledec.grid import WindowGrid
 from scaledec.location import Location
+from scaledec.stages.sensors import Components
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.vocabulary import JsonValue, LabelTask, TaskResult
 
@@ -29,6 +30,8 @@ class LabelContext:
     """Windows encoded at once."""
     embedding: bool = True
     """Whether embeddings are stored."""
+    components: Components | None = None
+    """What is stacked in a window; ``None``: channels are labelled one by one."""
 
 
 def write_block(

@@ -81,6 +81,7 @@ class PretrainJob:
             widths=model.widths,
             latent=model.latent,
             preset=model.preset,
+            planes=config.windows.n_planes,
         )
         return cls(
             run=run,

@@ -22,6 +22,7 @@ from scaledec.errors import TrainingError
 from scaledec.location import Location
 from scaledec.stages.readahead import read_ahead
 from scaledec.stages.sampling import Group, share_equally, split_groups
+from scaledec.stages.sensors import Components, Sensor, sensors_of
 from scaledec.stages.window_reader import WindowReader, open_windows
 from scaledec.store.cube import CubeStore
 from scaledec.store.training import TRAIN, VALIDATION, TrainingStore, TrainingTemplate
@@ -97,13 +98,15 @@ def build_training_set(
     n = sum(draw.wanted for draw in draws)
     if n < config.pretrain.windows:
         _log.warning("the cube holds %d usable windows of the %d asked for", n, config.pretrain.windows)
-    reader = open_windows(cube, config.window_grid)
+    components = Components.of(config.windows)
+    reader = open_windows(cube, config.window_grid, components)
+    sensors = sensors_of(cube.channels, components)
     with TrainingStore.create(location, _template(config, cube), n) as writer:
         for draw, chosen, power in read_ahead(lambda draw: _read_draw(reader, draw), draws, ahead=_READERS):
             if len(chosen):
                 writer.append(
                     power,
-                    channels=[cube.channels[draw.channel_index]] * len(chosen),
+                    channels=[sensors[draw.channel_index].id] * len(chosen),
                     segment_start_ns=np.full(len(chosen), cube.segment_start_ns(draw.time_index)),
                     window_index=chosen.astype(np.int32),
                     split=np.full(len(chosen), VALIDATION if draw.validation else TRAIN, np.uint8),
@@ -117,13 +120,14 @@ def training_fingerprint(config: Config) -> str:
     The cube's extent is left out: a model stays what it is while new days arrive.
     """
     pretrain = config.pretrain
-    sampling = [pretrain.windows, pretrain.validation, pretrain.seed]
+    sampling = [pretrain.windows, pretrain.validation, pretrain.seed, *pretrain.exclude]
     return hash_json(
         [SAMPLING_ALGORITHM, cube_fingerprint(config), config.windows.model_dump(mode="json"), sampling]
     )
 
 
 def _template(config: Config, cube: CubeStore) -> TrainingTemplate:
+    components = Components.of(config.windows)
     return TrainingTemplate(
         frames=config.window_grid.length,
         hop_s=cube.grid.hop_s,
@@ -131,6 +135,7 @@ def _template(config: Config, cube: CubeStore) -> TrainingTemplate:
         scale=cube.template.scale,
         dtype=cube.template.dtype,
         fingerprint=training_fingerprint(config),
+        planes=() if components is None else components.planes,
     )
 
 
@@ -145,25 +150,33 @@ def draw_windows(
         If too few windows are usable, or they cannot be split.
     """
     seed = config.pretrain.seed % 2**64
-    reader = open_windows(cube, config.window_grid)
+    components = Components.of(config.windows)
+    reader = open_windows(cube, config.window_grid, components)
+    named = _by_channel(segments)
     channels = [
-        _Channel(index, times, np.random.default_rng([seed, index]))
-        for index, times in enumerate(_segments_of_each_channel(cube, segments))
+        _Channel(
+            index,
+            sensor.id.station_key,
+            _segments_of(sensor, config.pretrain.exclude, cube.n_segments, named),
+            np.random.default_rng([seed, index]),
+        )
+        for index, sensor in enumerate(sensors_of(cube.channels, components))
     ]
     _visit(reader, channels, config.pretrain.windows)
     split_rng = np.random.default_rng([seed, _STREAM_SPLIT])
-    held_out = _split(cube, channels, config.pretrain.windows, config.pretrain.validation, split_rng)
-    _leave_out_windows_across_the_split(cube, reader, channels, held_out)
-    draws = tuple(_draws(cube, channels, config.pretrain.windows, held_out))
+    held_out = _split(channels, config.pretrain.windows, config.pretrain.validation, split_rng)
+    _leave_out_windows_across_the_split(reader, channels, held_out)
+    draws = tuple(_draws(channels, config.pretrain.windows, held_out))
     _check_enough(config, draws)
     return draws
 
 
 class _Channel:
-    """Segments of one channel in random order, and the usable windows of those looked at so far."""
+    """Segments of a channel or sensor in random order, and the usable windows of those looked at so far."""
 
-    def __init__(self, index: int, segments: Sequence[int], rng: np.random.Generator) -> None:
+    def __init__(self, index: int, station: str, segments: Sequence[int], rng: np.random.Generator) -> None:
         self.index = index
+        self.station = station
         self.rng = rng
         self.order = [segments[place] for place in rng.permutation(len(segments))]
         self.usable: dict[int, npt.NDArray[np.int64]] = {}
@@ -191,15 +204,24 @@ class _Channel:
         return self.order[seen : seen + count]
 
 
-def _segments_of_each_channel(
-    cube: CubeStore, segments: Collection[tuple[int, int]] | None
-) -> list[Sequence[int]]:
+def _segments_of(
+    sensor: Sensor, exclude: Sequence[str], n_segments: int, segments: Mapping[int, set[int]] | None
+) -> Sequence[int]:
+    """Segments that a sensor may give windows from, ascending; ``segments`` names those of each channel."""
+    if any(map(sensor.id.matches, exclude)):
+        return ()
     if segments is None:
-        return [range(cube.n_segments)] * len(cube.channels)
-    times: list[list[int]] = [[] for _ in cube.channels]
-    for channel_index, time_index in sorted(segments):
-        times[channel_index].append(time_index)
-    return list(times)
+        return range(n_segments)
+    return sorted(set[int]().union(*(segments.get(channel, set()) for channel in sensor.sources)))
+
+
+def _by_channel(segments: Collection[tuple[int, int]] | None) -> Mapping[int, set[int]] | None:
+    if segments is None:
+        return None
+    times: defaultdict[int, set[int]] = defaultdict(set)
+    for channel_index, time_index in segments:
+        times[channel_index].add(time_index)
+    return times
 
 
 def _visit(reader: WindowReader, channels: Sequence[_Channel], total: int) -> None:
@@ -227,7 +249,7 @@ def _visit(reader: WindowReader, channels: Sequence[_Channel], total: int) -> No
 
 
 def _split(
-    cube: CubeStore, channels: Sequence[_Channel], total: int, share: float, rng: np.random.Generator
+    channels: Sequence[_Channel], total: int, share: float, rng: np.random.Generator
 ) -> dict[Group, bool]:
     """Whether each group that may give windows is held out for validation."""
     weights: dict[Group, int] = defaultdict(int)
@@ -235,7 +257,7 @@ def _split(
         for time_index, count in counts.items():
             if len(channel.usable[time_index]):
                 # A segment that gives none for now may have to stand in for another one later.
-                weights[_group(cube, channel, time_index)] += max(1, count)
+                weights[_group(channel, time_index)] += max(1, count)
     held_out = split_groups(weights, share, rng)
     return {group: group in held_out for group in weights}
 
@@ -249,30 +271,28 @@ def _shares(channels: Sequence[_Channel], total: int) -> Iterator[tuple[_Channel
         yield channel, {time: int(count) for time, count in zip(times, counts, strict=True)}
 
 
-def _group(cube: CubeStore, channel: _Channel, time_index: int) -> Group:
-    return cube.channels[channel.index].station_key, time_index
+def _group(channel: _Channel, time_index: int) -> Group:
+    return channel.station, time_index
 
 
 def _leave_out_windows_across_the_split(
-    cube: CubeStore, reader: WindowReader, channels: Sequence[_Channel], held_out: Mapping[Group, bool]
+    reader: WindowReader, channels: Sequence[_Channel], held_out: Mapping[Group, bool]
 ) -> None:
     """Drop windows that use samples of the next segment where that one is in the other split."""
     for channel in channels:
         for time_index, usable in channel.usable.items():
-            here = held_out.get(_group(cube, channel, time_index))
-            if here is not held_out.get(_group(cube, channel, time_index + 1), here):
+            here = held_out.get(_group(channel, time_index))
+            if here is not held_out.get(_group(channel, time_index + 1), here):
                 across = reader.reach_on(channel.index, time_index, usable)
                 channel.usable[time_index] = usable[~across]
 
 
-def _draws(
-    cube: CubeStore, channels: Sequence[_Channel], total: int, held_out: Mapping[Group, bool]
-) -> Iterator[Draw]:
+def _draws(channels: Sequence[_Channel], total: int, held_out: Mapping[Group, bool]) -> Iterator[Draw]:
     for channel, counts in _shares(channels, total):
         for time_index, count in counts.items():
             if count:
                 candidates = channel.rng.permutation(channel.usable[time_index])
-                validation = held_out[_group(cube, channel, time_index)]
+                validation = held_out[_group(channel, time_index)]
                 yield Draw(channel.index, time_index, validation, candidates, count)
 
 

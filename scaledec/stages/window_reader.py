@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.grid import WindowGrid
+from scaledec.stages.component_windows import ComponentWindows
 from scaledec.stages.continuous_windows import ContinuousWindows
+from scaledec.stages.sensors import Components, sensors_of
 from scaledec.store.cube import CubeStore
 
 __all__ = ["SegmentWindows", "WindowReader", "open_windows"]
@@ -79,6 +81,9 @@ class WindowReader(Protocol):
         ...
 
 
-def open_windows(cube: CubeStore, windows: WindowGrid) -> WindowReader:
-    """The reader of a cube's windows."""
-    return ContinuousWindows(cube, windows)
+def open_windows(cube: CubeStore, windows: WindowGrid, components: Components | None = None) -> WindowReader:
+    """The reader of a cube's windows: of its channels, or of the sensors that they are components of."""
+    single = ContinuousWindows(cube, windows)
+    if components is None:
+        return single
+    return ComponentWindows(single, sensors_of(cube.channels, components), components)

@@ -53,6 +53,8 @@ class LabelTemplate:
     cluster_names: tuple[str, ...] | None = None
     planes: tuple[str, ...] = ()
     """Components stacked in a window; channels are then sensors, ``NET.STA.LOC.HH?``."""
+    components: Mapping[str, JsonValue] | None = None
+    """How they are found in the cube and what a missing one becomes; for who reads windows again."""
 
     @property
     def n_clusters(self) -> int:
@@ -66,7 +68,11 @@ class LabelTemplate:
 
     def structure(self) -> dict[str, JsonValue]:
         """Root attributes that must be equal for new segments to fit in."""
+        stacked: dict[str, JsonValue] = (
+            {"scaledec_components": json.dumps({"components": self.components})} if self.components else {}
+        )
         return {
+            **stacked,
             "scaledec_kind": "labels",
             "scaledec_format": FORMAT,
             "scaledec_run": self.run,

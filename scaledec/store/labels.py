@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -164,8 +164,21 @@ class LabelStore:
 
     @property
     def prototype(self) -> npt.NDArray[np.float32]:
-        """Shape (cluster, frame, frequency)."""
+        """Shape (cluster, [plane,] frame, frequency)."""
         return read_values(self._group, "prototype", self.location)
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Components stacked in a window; none where windows are those of single channels."""
+        if "plane" not in self._group:
+            return ()
+        return tuple(map(str, read_values(self._group, "plane", self.location)))
+
+    @property
+    def components(self) -> Mapping[str, Any] | None:
+        """How components are found in the cube, as the template had it."""
+        text = self.attributes.get("scaledec_components")
+        return None if text is None else dict(json.loads(text)["components"])
 
     def write_region(self, block: LabelBlock) -> int:
         """Write one whole shard (clipped at the last segment); writing it again gives the same bytes.

@@ -67,7 +67,7 @@ def test_a_plane_that_is_missing_becomes_zeros_and_the_others_are_as_without_it(
 def test_windows_of_one_plane_are_normalised_alike_with_and_without_the_axis() -> None:
     db = stacks()[:, :1]
     for kind in ("whiten", "zscore", "max", "l2"):
-        flat = Normaliser.fit(kind, [db[:, 0]])  # type: ignore[arg-type]
+        flat = Normaliser.fit(kind, [db[:, 0]])
         np.testing.assert_array_equal(flat.apply(db)[:, 0], flat.apply(db[:, 0]))
 
 

@@ -115,6 +115,6 @@ def test_windows_of_several_planes_come_back_with_the_names_of_their_components(
     again = store.add_assignments({"label": np.zeros(700, np.int16)})
     np.testing.assert_array_equal(again.read(650), values[650:])
     assert set(again.assignments()) == {"label"}
-    dataset = xr.open_zarr(str(place), chunks=None)
+    dataset = xr.open_zarr(place.url, chunks=None, storage_options=dict(place.storage_options) or None)
     assert dataset["windows"].dims == ("sample", "plane", "frame", "frequency")
     assert list(dataset["plane"].values) == ["Z", "N", "E"]
