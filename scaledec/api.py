@@ -78,8 +78,11 @@ def status(config: Config) -> Status:
     return read_status(config)
 
 
-def verify(config: Config) -> VerifyReport:
-    """Check every finished task of the ledgers against the bytes in the stores."""
+def verify(config: Config, *, recompute: int = 0, seed: int = 0) -> VerifyReport:
+    """Check every finished task of the ledgers against the bytes in the stores.
+
+    ``recompute`` segments of the cube, chosen at random, are computed again from the archive as well.
+    """
     from scaledec.pipeline.check import verify as check
 
-    return check(config)
+    return check(config, recompute=recompute, seed=seed)

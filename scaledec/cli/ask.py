@@ -76,13 +76,21 @@ def query(
         click.echo(found.to_string(index=False, max_rows=40) if len(found) else "no window fits", nl=True)
 
 
-@verb("verify", example="scaledec verify my.yaml")
+@verb("verify", example="scaledec verify my.yaml --recompute 100")
 @config_argument
-def verify(config_path: str, overrides: Sequence[str]) -> int:
+@click.option(
+    "--recompute",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Compute N segments, chosen at random, again from the archive.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of that choice.")
+def verify(config_path: str, overrides: Sequence[str], recompute: int, seed: int) -> int:
     """Check every finished task of the ledger against the bytes in the stores."""
     from scaledec.pipeline.check import verify as check
 
-    report = check(load(config_path, overrides))
+    report = check(load(config_path, overrides), recompute=recompute, seed=seed)
     click.echo(report.table())
     return 0 if report.sound else 3
 

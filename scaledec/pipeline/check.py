@@ -1,11 +1,14 @@
-"""The verb `verify`: hold the ledgers against the bytes in the stores."""
+"""The verb `verify`: hold the ledgers against the bytes in the stores, and a sample against the archive."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from scaledec.config import Config
+from scaledec.errors import ConfigError
+from scaledec.ledger.lock import RootLock
 from scaledec.places import Places
 from scaledec.progress import track
 from scaledec.vocabulary import TaskResult
@@ -16,10 +19,23 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 
-def verify(config: Config) -> VerifyReport:
+def verify(config: Config, *, recompute: int = 0, seed: int = 0) -> VerifyReport:
     """Read every finished region of the cube and of all label stores, and compare checksums.
 
-    What is missing or damaged is marked in the ledger, so that the next run does it again.
+    What is missing, damaged or gives other power when it is computed again is marked in the ledger, so
+    that the next run does it again. The root is locked only for marking.
+
+    Parameters
+    ----------
+    recompute
+        Segments of the cube, chosen at random, to compute again from the archive.
+    seed
+        Of that choice.
+
+    Raises
+    ------
+    RootLockedError
+        If something is to be marked while a run is at work.
     """
     from scaledec.stages.verify import mark_damaged
     from scaledec.stages.verify import verify as compare
@@ -35,5 +51,37 @@ def verify(config: Config) -> VerifyReport:
                 progress.advance()
 
         report = compare(places, run=one_by_one)
-    mark_damaged(places, report)
+    if recompute:
+        report = _with_recomputed(report, config, recompute, seed)
+    if report.unsound:
+        with RootLock(places.bookkeeping, "verify"):
+            mark_damaged(places, report)
     return report
+
+
+def _with_recomputed(report: VerifyReport, config: Config, number: int, seed: int) -> VerifyReport:
+    from scaledec.ledger.ledger import Ledger
+    from scaledec.pipeline.cube import list_archive
+    from scaledec.stages.cube import CubeContext
+    from scaledec.stages.cube_plan import LEDGER_DETAILS, plan_cube
+    from scaledec.stages.recompute import find_difference, sample_tasks
+
+    if config.archive.layout == "cube":
+        raise ConfigError(
+            "verify --recompute computes spectrograms from miniSEED again; those of this root were imported "
+            "(archive.layout: cube)"
+        )
+    ledger = Ledger(Places.at(config.root, config.storage_options).ledger("cube"))
+    done = ledger.read(details=("checksum", *LEDGER_DETAILS))
+    tasks = plan_cube(config, list_archive(config), {}).tasks
+    context = CubeContext.of(config)
+    known = {(finding.product, finding.key) for finding in report.unsound}
+    findings, n = [], 0
+    with track("recompute", total=min(number, len(done)), unit="segments") as progress:
+        for task, result in sample_tasks(tasks, done, number, seed=seed):
+            found = find_difference(task, result, context)
+            if found is not None and (found.product, found.key) not in known:
+                findings.append(found)
+            n += 1
+            progress.advance()
+    return dataclasses.replace(report, findings=(*report.findings, *findings), recomputed=n)

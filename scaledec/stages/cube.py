@@ -42,10 +42,10 @@ from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor, make_transform, native_margins
 from scaledec.stages.planned_place import check_planned_for
 from scaledec.stages.segment_inputs import edges_detail
-from scaledec.store.cube import CubeStore
+from scaledec.store.cube import CubeStore, segment_checksum
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
 
-__all__ = ["CubeContext", "run_task"]
+__all__ = ["CubeContext", "compute_checksum", "run_task"]
 
 _MOST_NOTES = 5
 
@@ -116,9 +116,24 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
     return TaskResult(task.key, task.fingerprint, "failed", reason)
 
 
-def _run(task: CubeTask, context: CubeContext) -> TaskResult:
+def compute_checksum(task: CubeTask, context: CubeContext) -> int | None:
+    """The checksum of what a task would write, computed from the archive; ``None`` for nothing.
+
+    Raises
+    ------
+    UnreadableInputError, ValueError
+        Where :func:`run_task` would fail.
+    """
     workspace = _workspace_for(context)
-    read = read_segment(
+    read = _read(task, context, workspace)
+    if not _details(read)["n_samples"]:
+        return None
+    power, coverage = workspace.compute(read, {})
+    return segment_checksum(power, coverage) if coverage.any() else None
+
+
+def _read(task: CubeTask, context: CubeContext, workspace: _Workspace) -> SegmentRead:
+    return read_segment(
         context.archive,
         task.channel,
         task.objects,
@@ -127,6 +142,11 @@ def _run(task: CubeTask, context: CubeContext) -> TaskResult:
         margin_samples=workspace.margins,
         neighbours=task.neighbours,
     )
+
+
+def _run(task: CubeTask, context: CubeContext) -> TaskResult:
+    workspace = _workspace_for(context)
+    read = _read(task, context, workspace)
     details = _details(read)
     seconds = {"read": read.read_s, "decode": read.decode_s}
     power, coverage = workspace.compute(read, seconds) if details["n_samples"] else workspace.nothing()

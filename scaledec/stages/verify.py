@@ -17,9 +17,14 @@ from scaledec.vocabulary import ChannelId, TaskResult, format_time, parse_time
 
 __all__ = ["Finding", "VerifyReport", "mark_damaged", "verify"]
 
-Kind: TypeAlias = Literal["missing", "mismatched", "damaged", "unlisted"]
+Kind: TypeAlias = Literal["missing", "mismatched", "damaged", "differing", "unlisted", "foreign"]
 """missing: in the ledger, not stored. mismatched: other bytes than were written. damaged: cannot be read.
-unlisted: stored, but not in the ledger as written (left by a killed process; harmless, written again)."""
+differing: the archive gives something else when it is computed again.
+unlisted: stored, but not in the ledger as written (left by a killed process; harmless, written again).
+foreign: among the shards, but none of the store's (harmless, nobody reads it; its key is the file's)."""
+
+
+_ALWAYS_TOLD: tuple[Kind, ...] = ("missing", "mismatched", "damaged", "unlisted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class VerifyReport:
     checked: Mapping[str, int]
     """Finished tasks compared with the store, by product."""
     findings: tuple[Finding, ...]
+    recomputed: int = 0
+    """Segments of the cube that were computed again from the archive."""
 
     @property
     def sound(self) -> bool:
@@ -49,8 +56,8 @@ class VerifyReport:
 
     @property
     def unsound(self) -> tuple[Finding, ...]:
-        """Findings that concern finished tasks: all but ``unlisted``."""
-        return tuple(finding for finding in self.findings if finding.kind != "unlisted")
+        """Findings that concern finished tasks: all but ``unlisted`` and ``foreign``."""
+        return tuple(finding for finding in self.findings if finding.kind not in ("unlisted", "foreign"))
 
     def of_kind(self, kind: Kind) -> tuple[Finding, ...]:
         """The findings of one kind."""
@@ -61,10 +68,10 @@ class VerifyReport:
         counts = Counter((finding.product, finding.kind) for finding in self.findings)
         lines = []
         for product, n in self.checked.items():
-            kinds = [
-                f"{counts[product, kind]} {kind}" for kind in ("missing", "mismatched", "damaged", "unlisted")
-            ]
-            lines.append(f"{product}: {n} checked, {', '.join(kinds)}")
+            kinds = [f"{counts[product, kind]} {kind}" for kind in _ALWAYS_TOLD]
+            kinds += [f"{counts[product, k]} {k}" for k in ("differing", "foreign") if counts[product, k]]
+            again = f", {self.recomputed} computed again" if product == "cube" and self.recomputed else ""
+            lines.append(f"{product}: {n} checked{again}, {', '.join(kinds)}")
         lines += [f"{f.kind:<10}  {f.product}  {f.key}  {f.reason}" for f in self.findings]
         return "\n".join(lines)
 
@@ -109,6 +116,10 @@ def verify(places: Places, *, runs: Sequence[str] | None = None, run: Run = map)
             continue
         found = run(partial(_check, product, store), written.values())
         findings += [finding for finding in found if finding is not None]
+        findings += [
+            Finding(product, name, "foreign", f"no channel or segment of {location} lies there")
+            for name in store.foreign_names()
+        ]
         findings += [
             Finding(product, key, "unlisted", "stored, but the ledger does not call it written")
             for key in _stored_keys(store)

@@ -22,7 +22,7 @@ from scaledec.store.axes import (
     united,
 )
 from scaledec.store.cube_template import REMEDY, CubeTemplate, publish_cube
-from scaledec.store.open import clean_partial_files, open_group, store_errors, stored_shards
+from scaledec.store.open import clean_partial_files, foreign_names, open_group, store_errors, stored_shards
 from scaledec.store.region import write_region
 from scaledec.store.template import (
     check_same,
@@ -190,6 +190,14 @@ class CubeStore:
     def stored_segments(self, channel_index: int) -> set[int]:
         """Time indices of the segments of a channel that have power stored, by listing alone."""
         return stored_shards(self.location, "power", channel_index, "0/0")
+
+    def foreign_names(self) -> list[str]:
+        """Keys among the shards that are none of this cube's segments: nobody reads them."""
+        return [
+            name
+            for array in ("power", "coverage")
+            for name in foreign_names(self.location, array, len(self.channels), self.n_segments)
+        ]
 
     def checksum(self, channel_index: int, time_index: int) -> int:
         """The :func:`segment_checksum` of what is stored now; ``StoreError`` if it cannot be read."""

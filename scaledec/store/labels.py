@@ -31,7 +31,13 @@ from scaledec.store.label_template import (
     cluster_variables,
     region_variables,
 )
-from scaledec.store.open import clean_partial_files, open_group, store_errors, stored_shards
+from scaledec.store.open import (
+    clean_partial_files,
+    foreign_names,
+    open_group,
+    store_errors,
+    stored_shards,
+)
 from scaledec.store.region import write_region
 from scaledec.store.template import check_same, publish, read_settings
 from scaledec.vocabulary import ChannelId, JsonValue
@@ -222,6 +228,11 @@ class LabelStore:
         """First time indices of the regions of a channel that have labels stored, by listing alone."""
         found = stored_shards(self.location, "label", channel_index, "0")
         return {index * self.segments_per_shard for index in found}
+
+    def foreign_names(self) -> list[str]:
+        """Keys among the shards of labels that are none of this store's regions: nobody reads them."""
+        n_regions = -(-self.extent.n_segments // self.segments_per_shard)
+        return foreign_names(self.location, "label", len(self.extent.channels), n_regions)
 
     def checksum(self, channel_index: int, first_time_index: int, stop_time_index: int) -> int:
         """The checksum of what is stored now."""

@@ -25,6 +25,7 @@ __all__ = [
     "clean_partial_files",
     "decode_in_one_thread",
     "delete_object",
+    "foreign_names",
     "open_group",
     "open_store",
     "put_object",
@@ -158,6 +159,22 @@ def stored_shards(location: Location, array: str, channel_index: int, rest: str)
         # A shard that was removed leaves its folder behind.
         return {index for index in found if (folder.path / str(index) / rest).is_file()}
     return found
+
+
+def foreign_names(location: Location, array: str, n_channels: int, n_times: int) -> list[str]:
+    """Keys below an array's chunks that lie outside its first two axes, by listing alone."""
+    folder = location.child(array, "c")
+    foreign = []
+    for name in folder.list_names():
+        if not (name.isdigit() and int(name) < n_channels):
+            foreign.append(f"{array}/c/{name}")
+            continue
+        foreign += [
+            f"{array}/c/{name}/{below}"
+            for below in folder.child(name).list_names()
+            if not (below.isdigit() and int(below) < n_times)
+        ]
+    return foreign
 
 
 def remove_store(location: Location) -> None:
