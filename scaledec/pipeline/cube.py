@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scaledec.config import Config, cube_fingerprint
 from scaledec.pipeline.estimate import check_memory
 from scaledec.pipeline.imports import import_tasks, plan_import
-from scaledec.pipeline.journal import Journal
+from scaledec.pipeline.journal import Journal, read_account
 from scaledec.pipeline.outcome import Failure, Outcome
 from scaledec.places import Places
 from scaledec.progress import track
@@ -72,6 +72,7 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     store = make_room(config, plan)
     unreadable = [Failure(found.key, reason) for found, reason in listing.unreadable]
     ledger = Ledger(places.ledger("cube"))
+    earlier = read_account(places.progress("cube"))
     journal = Journal(
         places.progress("cube"), planned=len(plan.tasks), before=plan.n_done, unreadable=len(unreadable)
     )
@@ -80,9 +81,10 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
             with resources.cube_engine() as engine:
                 check_memory(plan.memory_per_task, engine.memory_per_worker(), config)
                 keep_results(_results(config, plan, store, engine), len(plan.tasks), ledger, journal)
+        # Also where nothing was left to do, if an earlier run was killed just before this.
+        if journal.counts or earlier is None or earlier.ended != "finished":
+            _note_sampling_rates(store, ledger)
     counts = journal.counts
-    # Also where nothing was left to do: an earlier run may have been killed just before this.
-    _note_sampling_rates(store, ledger)
     seconds = time.perf_counter() - started
     message = (
         f"{counts['done']} segments written, {counts['empty']} without samples, {counts['failed']} failed, "
