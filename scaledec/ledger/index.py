@@ -109,6 +109,10 @@ class LedgerIndex(Mapping[str, TaskResult]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def results(self) -> Iterator[TaskResult]:
+        """The newest result of every key, in the order of writing."""
+        return (self._result(row) for row in np.sort(self._rows).tolist())
+
     def counts(self) -> Counter[Status]:
         """Keys by the status of their newest entry."""
         numbers = np.bincount(self._statuses[self._rows], minlength=len(_STATUSES)).tolist()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal, Protocol, TypeAlias
 
 from scaledec.errors import StoreError, StoreNotFoundError
+from scaledec.ledger.index import LedgerIndex
 from scaledec.ledger.ledger import Ledger
 from scaledec.places import Places
 from scaledec.store.cube import CubeStore
@@ -104,28 +105,32 @@ def verify(places: Places, *, runs: Sequence[str] | None = None, run: Run = map)
     checked: dict[str, int] = {}
     findings: list[Finding] = []
     for product in ("cube", *_label_products(places, runs)):
-        location = places.cube if product == "cube" else places.labels(product.removeprefix("labels/"))
         ledger = Ledger(places.ledger(product)).read(details=("checksum", "labelled", "unlabelled"))
-        # A failed task may have written what samples there were: it has a checksum too.
-        written = {key: result for key, result in ledger.items() if "checksum" in result.details}
-        checked[product] = len(written)
-        try:
-            store = CubeStore.open(location) if product == "cube" else LabelStore.open(location)
-        except StoreNotFoundError as error:
-            findings += [Finding(product, key, "missing", str(error)) for key in written]
-            continue
-        found = run(partial(_check, product, store), written.values())
-        findings += [finding for finding in found if finding is not None]
-        findings += [
-            Finding(product, name, "foreign", f"no channel or segment of {location} lies there")
-            for name in store.foreign_names()
-        ]
-        findings += [
-            Finding(product, key, "unlisted", "stored, but the ledger does not call it written")
-            for key in _stored_keys(store)
-            if key not in written
-        ]
+        checked[product] = sum(1 for _ in _written(ledger))
+        findings += _verify_product(places, product, ledger, run)
     return VerifyReport(checked, tuple(sorted(findings, key=lambda f: (f.product, f.key))))
+
+
+def _verify_product(places: Places, product: str, ledger: LedgerIndex, run: Run) -> Iterator[Finding]:
+    location = places.cube if product == "cube" else places.labels(product.removeprefix("labels/"))
+    try:
+        store = CubeStore.open(location) if product == "cube" else LabelStore.open(location)
+    except StoreNotFoundError as error:
+        yield from (Finding(product, result.key, "missing", str(error)) for result in _written(ledger))
+        return
+    found = run(partial(_check, product, store), _written(ledger))
+    yield from (finding for finding in found if finding is not None)
+    for name in store.foreign_names():
+        yield Finding(product, name, "foreign", f"no channel or segment of {location} lies there")
+    for key in _stored_keys(store):
+        result = ledger.get(key)
+        if result is None or "checksum" not in result.details:
+            yield Finding(product, key, "unlisted", "stored, but the ledger does not call it written")
+
+
+def _written(ledger: LedgerIndex) -> Iterator[TaskResult]:
+    """Results that have bytes in the store; a failed task may have written what samples there were."""
+    return (result for result in ledger.results() if "checksum" in result.details)
 
 
 def mark_damaged(places: Places, report: VerifyReport) -> int:
