@@ -23,8 +23,8 @@ from scaledec.progress import duration
 __all__ = ["Status", "StatusLine", "status"]
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
-    "cube": {"done": "segments written", "empty": "without samples", "failed": "failed"},
-    "label": {"done": "shards labelled", "failed": "failed"},
+    "cube": {"done": "written", "empty": "without samples"},
+    "label": {"done": "labelled"},
 }
 _UNITS = {"cube": "segments", "label": "shards"}
 
@@ -101,8 +101,13 @@ def _line(stage: str, account: Account | None, at_work: Holder | None, ledger: L
         return _from_ledger(stage, ledger)
     # What ended before the coordinator of now began was ended by another one.
     is_running = account.ended is None and at_work is not None and account.began >= at_work.since - 1
-    parts = [f"{account.counts.get(name, 0)} {word}" for name, word in _WORDS[stage].items()]  # type: ignore[call-overload]
-    detail = f"{', '.join(parts)}; {account.before} up to date before; {account.left} left"
+    new = [f"{account.counts.get(name, 0)} {word}" for name, word in _WORDS[stage].items()]  # type: ignore[call-overload]
+    n_failed = account.counts.get("failed", 0)
+    up_to_date = account.before + sum(account.counts.values()) - n_failed
+    detail = (
+        f"{up_to_date} of {account.before + account.planned} {_UNITS[stage]} up to date "
+        f"({', '.join(new)} this time), {n_failed} failed, {account.left} left"
+    )
     if is_running and account.rate and account.remaining_s is not None:
         detail += f", {account.rate:.3g} {_UNITS[stage]}/s, about {duration(account.remaining_s)} to go"
     if account.seconds and sum(account.seconds.values()):
@@ -122,8 +127,9 @@ def _from_ledger(stage: str, ledger: Ledger) -> StatusLine:
             "needs a cube and a clustered model" if stage == "label" else "`scaledec plan` says what to do"
         )
         return StatusLine(stage, "waiting", needs)
-    parts = [f"{counts[name]} {word}" for name, word in _WORDS[stage].items()]  # type: ignore[index]
-    return StatusLine(stage, "begun", f"{', '.join(parts)}; `scaledec plan` says what is left")
+    parts = [f"{counts[name]} {_UNITS[stage]} {word}" for name, word in _WORDS[stage].items()]  # type: ignore[index]
+    detail = f"{', '.join(parts)}, {counts['failed']} failed; `scaledec plan` says what is left"
+    return StatusLine(stage, "begun", detail)
 
 
 def _shares(seconds: Mapping[str, float]) -> str:

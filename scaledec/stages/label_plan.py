@@ -91,7 +91,7 @@ def _shards(
         for first in range(0, cube.n_segments, step):
             stop = min(first + step, cube.n_segments)
             n_filled = sum(content is not None for content in contents[first:stop])
-            fingerprint = hash_json([*settings, contents[first : stop + reach]])
+            fingerprint = hash_json([*settings, _up_to_the_last(contents[first : stop + reach])])
             key = f"{sensor.id}/{names[first]}"
             yield LabelTask(key, fingerprint, sensor.id, index, first, stop), n_filled
 
@@ -106,6 +106,13 @@ def _content(results: Sequence[TaskResult | None]) -> str | None:
         return None
     # One channel's is its checksum alone, as it was before there were sensors.
     return " ".join("-" if checksum is None else str(checksum) for checksum in checksums)
+
+
+def _up_to_the_last(contents: list[str | None]) -> list[str | None]:
+    """Without the empty segments at the end: a cube that grew by nothing redoes nothing."""
+    while contents and contents[-1] is None:
+        contents.pop()
+    return contents
 
 
 def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str, int]:

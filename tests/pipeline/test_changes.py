@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from scaledec.config import Config, parse_config, run_name
 from scaledec.ledger.ledger import Ledger
+from scaledec.location import Location
 from scaledec.pipeline.run import build_cube, label, run
 from scaledec.places import Places
 from scaledec.vocabulary import ChannelId
@@ -148,3 +151,26 @@ def test_a_file_that_was_spoiled_takes_its_power_and_labels_away_and_gives_them_
     root.day(1).write_bytes(good)
     root.done_again()
     assert [file_bytes(store) for store in stores] == before
+
+
+def test_on_an_object_store_a_file_counts_as_changed_when_its_content_is(
+    s3_options: dict[str, object], tmp_path: Path
+) -> None:
+    bucket = Location(f"s3://bucket/{uuid.uuid4().hex}", s3_options)
+    write_sds(tmp_path / "sds", red_noise(2 * 864_000))
+    days = sorted((tmp_path / "sds").rglob("*.2021.*"))
+    places = [bucket.child(str(day.relative_to(tmp_path))) for day in days]
+    for day, place in zip(days, places, strict=True):
+        place.write_bytes(day.read_bytes())
+    options = json.dumps(s3_options)
+    config = parse_config(
+        f"root: {bucket.child('root')}\nstorage_options: {options}\n"
+        f"archive: {{url: '{bucket.child('sds')}', storage_options: {options}}}\n{SETTINGS}"
+    )
+    assert build_cube(config).done == 2 * A_DAY
+    places[1].write_bytes(days[1].read_bytes())
+    assert build_cube(config).done == 0, "written again with the same content"
+    write_sds(tmp_path / "other", red_noise(864_000, seed=3), start_ns=START_NS + DAY_NS)
+    (other,) = (tmp_path / "other").rglob("*.2021.*")
+    places[1].write_bytes(other.read_bytes())
+    assert build_cube(config).done == A_DAY + 1

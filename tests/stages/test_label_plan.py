@@ -135,3 +135,13 @@ def test_a_shard_that_has_lost_its_power_loses_its_labels(tmp_path: Path) -> Non
     label_all(config, cube, checksum)
     assert labels.stored_regions(0) == {0}
     assert plan_for(config, cube, checksum).tasks == ()
+
+
+def test_a_cube_that_grew_by_empty_segments_redoes_nothing(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    cube = make_cube(config, channels_of(1), 3)
+    checksum = save_model(config)
+    label_all(config, cube, checksum)
+    grown = make_cube(config, channels_of(1), 7, empty=[(0, index) for index in range(3, 7)])
+    assert grown.n_segments == 7
+    assert plan_for(config, grown, checksum).tasks == ()
