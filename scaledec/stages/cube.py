@@ -3,7 +3,8 @@
 What comes of a task:
 
 ``done``
-    Written. A reason is given where a neighbour's file, needed for the edge alone, was unreadable.
+    Written. A reason is given where a neighbour's file, needed for the edge alone, was unreadable; the
+    task is tried again on each run all the same.
 ``empty``
     The archive holds no sample of the segment (or too few for one per cent of any frame). What an
     earlier run may have stored there is removed.
@@ -41,7 +42,7 @@ from scaledec.numerics.signal.stft import SpectrogramTransform
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor, make_transform, native_margins
 from scaledec.stages.planned_place import check_planned_for
-from scaledec.stages.segment_inputs import edges_detail
+from scaledec.stages.segment_inputs import UNREAD, edges_detail
 from scaledec.store.cube import CubeStore, segment_checksum
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
 
@@ -93,7 +94,8 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
         Its details: ``checksum`` (if written), ``n_samples`` (real, native, of the segment itself),
         ``sampling_rate_hz`` (native), ``bytes_read``, ``seconds`` per step, and, where they are not
         zero, ``n_gaps``, ``n_duplicate``, ``n_conflicting``, ``n_not_finite``, ``offset_s``, ``notes``;
-        ``open_edges`` where the segment's own objects left samples missing at an edge.
+        ``open_edges`` where the segment's own objects left samples missing at an edge, and ``unread``,
+        how many objects could not be used.
 
     Raises
     ------
@@ -186,6 +188,8 @@ def _verdict(
 def _details(read: SegmentRead) -> dict[str, JsonValue]:
     details: dict[str, JsonValue] = {"n_samples": 0, "bytes_read": read.bytes_read}
     details |= edges_detail(read.open_edges)
+    if read.unreadable:
+        details[UNREAD] = len(read.unreadable)
     if read.segment is not None:
         details["n_samples"], n_gaps = _count_inside(read.segment.runs, *_own_samples(read))
         details["sampling_rate_hz"] = read.native_rate_hz

@@ -21,13 +21,13 @@ from scaledec.errors import ConfigError, StoreNotFoundError
 from scaledec.grid import Grid, SpectrogramGrid
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
-from scaledec.stages.segment_inputs import OPEN_EDGES, segment_fingerprint, standing
+from scaledec.stages.segment_inputs import OPEN_EDGES, UNREAD, segment_fingerprint, standing
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import ChannelId, CubeTask, TaskResult, format_time
 
 __all__ = ["LEDGER_DETAILS", "CubePlan", "CubeTasks", "plan_cube"]
 
-LEDGER_DETAILS = (OPEN_EDGES,)
+LEDGER_DETAILS = (OPEN_EDGES, UNREAD)
 """The details of the ledger's results that planning looks at."""
 
 # Interpreter and libraries of one worker: 300 MB measured with torch, zarr and pymseed loaded.

@@ -17,6 +17,7 @@ import scipy.signal
 from scaledec.errors import StoreConflictError, StoreError
 from scaledec.stages import cube as cube_stage
 from scaledec.stages.cube import CubeContext, run_task
+from scaledec.stages.segment_inputs import standing
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import TaskResult
 from tests.stages.cube_archives import (
@@ -278,6 +279,7 @@ def test_an_unreadable_neighbour_costs_the_last_frame_alone(tmp_path: Path) -> N
     assert (coverage[:-1] == 100).all()
     assert coverage[-1] == 50
     assert run_task(plan.tasks[10], context).reason is None, "further away it is not even opened"
+    assert standing(result.fingerprint, result) == "left", "it may be readable the next time"
 
 
 def test_a_result_tells_at_which_edges_its_own_file_left_samples_missing(tmp_path: Path) -> None:
