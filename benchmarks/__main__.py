@@ -17,6 +17,7 @@ _BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("benchmarks.script",),
     ("benchmarks.workers",),
     ("benchmarks.training", "--ray"),
+    ("benchmarks.clustering",),
     ("benchmarks.labelling", "--ray", "2"),
     ("benchmarks.coordinator",),
 )
