@@ -56,7 +56,7 @@ def write_synthetic_day(path: Path) -> None:
 def day_task(archive: Path, root: Path, settings: Sequence[str] = ()) -> tuple[CubeTask, CubeContext]:
     """The only task of a cube of the day, with the cube made ready; ``settings`` as ``--set`` takes them."""
     config = day_config(archive, root, settings)
-    plan, _ = plan_of_cube(config)
+    plan = plan_of_cube(config).plan
     make_room(config, plan)
     return plan.tasks[0], CubeContext.of(config)
 

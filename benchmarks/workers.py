@@ -66,7 +66,7 @@ def _tasks(folder: Path, days: int) -> tuple[Sequence[CubeTask], CubeContext]:
         place.parent.mkdir(parents=True)
         records.tofile(place)
     config = parse_config(f"root: {folder / 'root'}\narchive: {{url: {folder / 'sds'}}}", source="benchmark")
-    plan, _ = plan_of_cube(config)
+    plan = plan_of_cube(config).plan
     make_room(config, plan)
     return list(plan.tasks), CubeContext.of(config)
 

@@ -59,6 +59,16 @@ class Places:
         return self.root.child("_scaledec")
 
     @property
+    def stations(self) -> Location:
+        """What was learned of stations from StationXML."""
+        return self.root.child("_scaledec", "stations")
+
+    @property
+    def responses(self) -> Location:
+        """Power gains on the cube's frequencies, one small object a response."""
+        return self.root.child("_scaledec", "responses")
+
+    @property
     def records(self) -> Location:
         """One record a command that wrote: configuration, versions, host, outcome."""
         return self.root.child("_scaledec", "records")

@@ -19,6 +19,7 @@ __all__ = [
     "CubeTask",
     "JsonValue",
     "LabelTask",
+    "ResponseSpan",
     "Status",
     "TaskResult",
     "format_time",
@@ -148,6 +149,18 @@ def parse_task_key(key: str) -> tuple[ChannelId, int]:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseSpan:
+    """How a channel records from one instant to another, end exclusive."""
+
+    start_ns: int
+    end_ns: int
+    response: str | None
+    """Name of the stored gain; ``None`` where none can be told."""
+    reason: str | None = None
+    """Why none can be told."""
+
+
+@dataclass(frozen=True, slots=True)
 class CubeTask:
     """Compute one segment of one channel: one shard of the cube."""
 
@@ -164,6 +177,8 @@ class CubeTask:
     those expected to end before it, those of its own time, those expected to begin after it."""
     neighbours: tuple[int, int] = (0, 0)
     """How many of the objects, from the first and from the last, are expected before and after it."""
+    responses: tuple[ResponseSpan, ...] = ()
+    """Of the channel's epochs that meet the segment and its last frames; empty where none is removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from scaledec.archive.folders import described, walk_files
+from scaledec.archive.folders import find_files, split_glob
 from scaledec.archive.layouts.layout import check_found, matcher
 from scaledec.archive.listing import Listing, Span
 from scaledec.archive.miniseed import scan_headers
@@ -30,8 +29,6 @@ _READERS = 8
 _NOT_READ = ""
 # The index is saved this often while it is built, so that an interruption costs little.
 _BATCH = 2000
-# A bracket alone is no wildcard here: folders have them in their names.
-_GLOB = re.compile(r"[*?]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class FilesLayout:
 
     def base(self, location: Location) -> Location:
         """The folder that keys count from: up to the first part with a wildcard."""
-        return _split(location)[0]
+        return split_glob(location)[0]
 
     def nominal_span_ns(self, key: str) -> tuple[int, int] | None:
         """``None``: names say nothing here."""
@@ -71,8 +68,8 @@ class FilesLayout:
         self, location: Location, patterns: Sequence[str], start_ns: int | None, end_ns: int | None
     ) -> Listing:
         """See :class:`~scaledec.archive.layouts.layout.Layout`."""
-        base, glob = _split(location)
-        items = _find(base, glob)
+        base, glob = split_glob(location)
+        items = find_files(base, glob)
         if not items:
             raise ArchiveError(f"no file at {location}; expected a folder or a glob of miniSEED files")
         index = self._update(location, base, items)
@@ -117,27 +114,6 @@ class FilesLayout:
             return None
         name = hashlib.sha256(str(location).encode()).hexdigest()[:16]
         return self.index.child(f"files-{name}.json")
-
-
-def _split(location: Location) -> tuple[Location, re.Pattern[str] | None]:
-    """The folder without wildcards, and what a key below it must match."""
-    parts = location.url.split("/")
-    wild = next((number for number, part in enumerate(parts) if _GLOB.search(part)), None)
-    if wild is None:
-        return location, None
-    from fsspec.utils import glob_translate
-
-    base = "/".join(parts[:wild]) or ("/" if location.url.startswith("/") else ".")
-    return Location(base, location.storage_options), re.compile(glob_translate("/".join(parts[wild:])))
-
-
-def _find(base: Location, glob: re.Pattern[str] | None) -> list[ArchiveObject]:
-    found = (
-        ArchiveObject(entry.name, entry.size, entry.version)
-        for entry in walk_files(base)
-        if glob is None or glob.match(entry.name)
-    )
-    return list(described(base, found))
 
 
 def _is_current(scan: _Scan, item: ArchiveObject) -> bool:

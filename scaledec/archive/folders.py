@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -17,8 +19,11 @@ __all__ = [
     "Entry",
     "described",
     "entries",
+    "entry_at",
     "files_below",
+    "find_files",
     "key_below",
+    "split_glob",
     "together",
     "version_of",
     "walk_files",
@@ -35,6 +40,8 @@ _VERSION_KEYS = (
     "updated",
     "created",
 )
+# A bracket alone is no wildcard here: folders have them in their names.
+_GLOB = re.compile(r"[*?]")
 
 
 ItemT = TypeVar("ItemT")
@@ -131,6 +138,50 @@ def described(location: Location, found: Iterable[ArchiveObject]) -> Iterator[Ar
 
 def _cannot_list(location: Location, error: Exception) -> ArchiveError:
     return ArchiveError(f"cannot list {location}: {type(error).__name__}: {location.told(error)}")
+
+
+def entry_at(location: Location) -> Entry | None:
+    """What lies at a place: a file, a folder, or nothing.
+
+    Raises
+    ------
+    ArchiveError
+        As :func:`entries`.
+    """
+
+    def look(_: Location) -> Iterator[Entry]:
+        if location.is_local:
+            path = location.path
+            status = path.stat()
+            yield Entry(path.name, path.is_dir(), status.st_size, str(status.st_mtime_ns))
+            return
+        remote, key = location.remote()
+        yield _entry(key.rstrip("/").rpartition("/")[2], remote.info(key))
+
+    return next(iter(_listed(look, location)), None)
+
+
+def split_glob(location: Location) -> tuple[Location, re.Pattern[str] | None]:
+    """The folder without wildcards, and what a key below it must match."""
+    parts = location.url.split("/")
+    wild = next((number for number, part in enumerate(parts) if _GLOB.search(part)), None)
+    if wild is None:
+        return location, None
+    from fsspec.utils import glob_translate
+
+    base = "/".join(parts[:wild]) or ("/" if location.url.startswith("/") else ".")
+    folder = dataclasses.replace(location, url=base)
+    return folder, re.compile(glob_translate("/".join(parts[wild:])))
+
+
+def find_files(base: Location, glob: re.Pattern[str] | None) -> list[ArchiveObject]:
+    """Every file below a folder, or those whose key matches."""
+    found = (
+        ArchiveObject(entry.name, entry.size, entry.version)
+        for entry in walk_files(base)
+        if glob is None or glob.match(entry.name)
+    )
+    return list(described(base, found))
 
 
 def _listed(how: Callable[[Location], Iterator[Entry]], location: Location) -> list[Entry]:

@@ -17,6 +17,7 @@ from scaledec.config.models import (
     ModelConfig,
     PretrainConfig,
     RayConfig,
+    ResponseConfig,
     SpectrogramConfig,
     WindowsConfig,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "ModelConfig",
     "PretrainConfig",
     "RayConfig",
+    "ResponseConfig",
     "SpectrogramConfig",
     "WindowsConfig",
     "cube_fingerprint",

@@ -71,7 +71,13 @@ def with_absolute_paths(config: Config) -> Config:
 
     A job on a cluster has another current folder; a URL means the same everywhere.
     """
-    archive = config.archive.model_copy(update={"url": _absolute(config.archive.url)})
+    stationxml = config.archive.stationxml
+    archive = config.archive.model_copy(
+        update={
+            "url": _absolute(config.archive.url),
+            "stationxml": None if stationxml is None else _absolute(stationxml),
+        }
+    )
     return config.model_copy(update={"root": _absolute(config.root), "archive": archive})
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "ModelConfig",
     "PretrainConfig",
     "RayConfig",
+    "ResponseConfig",
     "SpectrogramConfig",
     "StorageOptions",
     "Taper",
@@ -71,6 +72,10 @@ class ArchiveConfig(Section):
     """First instant wanted (UTC); null: from the archive's first day."""
     end: dt.date | dt.datetime | None = None
     """End of the time wanted (UTC, exclusive); null: to the archive's last day."""
+    stationxml: str | None = None
+    """Coordinates, operating epochs and responses: a StationXML file, a folder, glob or bucket prefix of them
+    (storage_options are used where the scheme is that of url), or an FDSN station service
+    (https://HOST/fdsnws/station/1); null: none."""
     storage_options: StorageOptions = {}
     """Passed to fsspec, e.g. {anon: true, endpoint_url: ...}. Credentials belong in the environment."""
     access: AccessConfig = AccessConfig()
@@ -110,6 +115,16 @@ class TukeyTaper(Section):
 Taper: TypeAlias = Literal["hann", "hamming", "boxcar"] | KaiserTaper | TukeyTaper
 
 
+class ResponseConfig(Section):
+    """Removal of the instrument response: power divided by |H(f)|^2 of the epoch that holds."""
+
+    quantity: Literal["displacement", "velocity", "acceleration"] = "velocity"
+    """Ground motion that power stands for, in SI units."""
+    water_level_db: Positive = 60.0
+    """Gains further than this below the largest one are raised to it, so that noise is not blown up."""
+
+
+_LATER_KEYS = ("response", "imported")
 _MEANT_FOR_IMPORTS = ("segment_s", "band_hz", "scale", "dtype", "imported")
 
 
@@ -134,10 +149,13 @@ class SpectrogramConfig(Section):
     """What is removed from each unbroken piece of a segment before anything else."""
     bandpass_hz: Band | None = None
     """Zero-phase band-pass in the time domain; null: none (band_hz selects frequencies at no cost)."""
+    response: ResponseConfig | None = None
+    """Ground motion in place of counts; needs archive.stationxml. null: counts; otherwise
+    {quantity: displacement, velocity or acceleration, water_level_db: 60}."""
     scale: Literal["db", "linear"] = "db"
-    """db: 10 log10 of counts^2/Hz; linear: counts^2/Hz."""
+    """db: 10 log10 of power; linear: power; in counts^2/Hz, or in (m, m/s or m/s^2)^2/Hz with a response."""
     dtype: Literal["float16", "float32"] = "float16"
-    """How power is stored; float16 needs scale db."""
+    """How power is stored; float16 needs scale db (exact to 0.07 dB down to -256 dB, to 0.13 dB below)."""
     imported: ImportedConfig | None = None
     """For archive.layout cube, what its frames and frequencies are: {hop_s: ..., frequency_hz: {first: ...,
     step: ..., count: ...}}; segment_s, band_hz, scale and dtype then hold as ever, all else is decided
@@ -150,7 +168,9 @@ class SpectrogramConfig(Section):
         written: dict[str, Any] = write(self)
         if self.imported is not None:
             return {name: written[name] for name in _MEANT_FOR_IMPORTS}
-        return {name: value for name, value in written.items() if name != "imported"}
+        return {
+            name: value for name, value in written.items() if name not in _LATER_KEYS or value is not None
+        }
 
     def given_in_vain(self) -> list[str]:
         """Keys set to something of their own that mean nothing where spectrograms are imported."""
@@ -349,6 +369,12 @@ class Config(Section):
             raise ConfigError(
                 f"model.preset is {self.model.preset}, a published network for windows of one plane, and "
                 "windows.components is set: leave one of them out"
+            )
+        if self.spectrogram.response is not None and self.archive.stationxml is None:
+            raise ConfigError(
+                "spectrogram.response is set and archive.stationxml is not; give the StationXML that holds "
+                "the responses (a file, a folder or an FDSN station service), or leave out "
+                "spectrogram.response"
             )
         self._check_layout()
         if self.archive.layout != "cube" or self.spectrogram.imported is not None:

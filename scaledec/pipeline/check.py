@@ -62,6 +62,7 @@ def verify(config: Config, *, recompute: int = 0, seed: int = 0) -> VerifyReport
 def _with_recomputed(report: VerifyReport, config: Config, number: int, seed: int) -> VerifyReport:
     from scaledec.ledger.ledger import Ledger
     from scaledec.pipeline.cube import list_archive
+    from scaledec.pipeline.stations import stations_of
     from scaledec.stages.cube import CubeContext
     from scaledec.stages.cube_plan import LEDGER_DETAILS, plan_cube
     from scaledec.stages.recompute import find_difference, sample_tasks
@@ -73,7 +74,8 @@ def _with_recomputed(report: VerifyReport, config: Config, number: int, seed: in
         )
     ledger = Ledger(Places.at(config.root, config.storage_options).ledger("cube"))
     done = ledger.read(details=("checksum", *LEDGER_DETAILS))
-    tasks = plan_cube(config, list_archive(config), {}).tasks
+    listing = list_archive(config)
+    tasks = plan_cube(config, listing, {}, stations_of(config, listing)).tasks
     context = CubeContext.of(config)
     known = {(finding.product, finding.key) for finding in report.unsound}
     findings, n = [], 0

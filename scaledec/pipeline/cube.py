@@ -6,26 +6,37 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaledec.config import Config, cube_fingerprint
 from scaledec.pipeline.estimate import check_memory
 from scaledec.pipeline.imports import import_tasks, plan_import
 from scaledec.pipeline.journal import Journal, read_account
 from scaledec.pipeline.outcome import Failure, Outcome
+from scaledec.pipeline.stations import outside_words, stations_of, stations_sentence, unusable_metadata
 from scaledec.places import Places
 from scaledec.progress import track
 from scaledec.vocabulary import ChannelId, TaskResult, parse_task_key, parse_time
 
 if TYPE_CHECKING:
     from scaledec.archive.archive import Listing
+    from scaledec.archive.stations import Stations
     from scaledec.engines import Engine
     from scaledec.ledger.ledger import Ledger
     from scaledec.pipeline.resources import Resources
     from scaledec.stages.cube_plan import CubePlan
     from scaledec.store.cube import CubeStore
 
-__all__ = ["build_cube", "keep_results", "list_archive", "make_room", "plan_of_cube"]
+__all__ = ["CubeWork", "build_cube", "keep_results", "list_archive", "make_room", "plan_of_cube"]
+
+
+class CubeWork(NamedTuple):
+    """What is left of the cube, and what it was planned from."""
+
+    plan: CubePlan
+    listing: Listing
+    stations: Stations | None
+    """Metadata of the channels, where the configuration names any."""
 
 
 def list_archive(config: Config) -> Listing:
@@ -39,17 +50,19 @@ def list_archive(config: Config) -> Listing:
     return archive.listing(settings.channels, start_ns, end_ns)
 
 
-def plan_of_cube(config: Config) -> tuple[CubePlan, Listing]:
-    """The cube tasks that are left, and the listing they come from."""
+def plan_of_cube(config: Config) -> CubeWork:
+    """The cube tasks that are left, and the listing and station metadata they come from."""
     from scaledec.ledger.ledger import Ledger
     from scaledec.stages.cube_plan import LEDGER_DETAILS, plan_cube
 
     ledger = Ledger(Places.at(config.root, config.storage_options).ledger("cube"))
     done = ledger.read(details=LEDGER_DETAILS)
     if config.archive.layout == "cube":
-        return plan_import(config, done)
+        plan, listing = plan_import(config, done)
+        return CubeWork(plan, listing, stations_of(config, listing))
     listing = list_archive(config)
-    return plan_cube(config, listing, done), listing
+    stations = stations_of(config, listing)
+    return CubeWork(plan_cube(config, listing, done, stations), listing, stations)
 
 
 def build_cube(config: Config, resources: Resources) -> Outcome:
@@ -64,17 +77,25 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     """
     from scaledec.ledger.compact import compact
     from scaledec.ledger.ledger import Ledger
+    from scaledec.stages.cube_stations import channel_coordinates
 
     started = time.perf_counter()
     places = Places.at(config.root, config.storage_options)
     compact(places.ledger("cube"))
-    plan, listing = plan_of_cube(config)
+    plan, listing, stations = plan_of_cube(config)
     store = make_room(config, plan)
+    if stations is not None:
+        store.set_channel_coordinates(channel_coordinates(stations, store.channels, listing.span[1] - 1))
     unreadable = [Failure(found.key, reason) for found, reason in listing.unreadable]
+    unreadable += unusable_metadata(plan, stations)
     ledger = Ledger(places.ledger("cube"))
     earlier = read_account(places.progress("cube"))
     journal = Journal(
-        places.progress("cube"), planned=len(plan.tasks), before=plan.n_done, unreadable=len(unreadable)
+        places.progress("cube"),
+        planned=len(plan.tasks),
+        before=plan.n_done,
+        unreadable=len(unreadable),
+        notes={} if stations is None else {"stations": stations_sentence(config, stations, plan, listing)},
     )
     with journal:
         if len(plan.tasks):
@@ -88,8 +109,8 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     seconds = time.perf_counter() - started
     message = (
         f"{counts['done']} segments written, {counts['empty']} without samples, {counts['failed']} failed, "
-        f"{plan.n_done} done before; {len(plan.channels)} channels x {plan.n_segments} segments in "
-        f"{store.location}"
+        f"{plan.n_done} done before{outside_words(plan)}; {len(plan.channels)} channels x {plan.n_segments} "
+        f"segments in {store.location}"
     )
     return Outcome(
         "cube",

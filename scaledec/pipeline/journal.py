@@ -43,6 +43,8 @@ class Account:
     """Tasks that were up to date before."""
     unreadable: int = 0
     """Inputs that were put aside before any task."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What else was found out before any task, by its subject."""
     counts: Mapping[Status, int] = field(default_factory=dict)
     """Tasks of this time by what came of them."""
     rate: float | None = None
@@ -93,6 +95,7 @@ class Journal:
         planned: int,
         before: int = 0,
         unreadable: int = 0,
+        notes: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.counts: Counter[Status] = Counter()
@@ -100,6 +103,7 @@ class Journal:
         self._place = place
         self._clock = clock
         self._planned, self._before, self._unreadable = planned, before, unreadable
+        self._notes = notes or {}
         self._began = self._written = clock()
         self._marks: deque[tuple[float, int]] = deque([(self._began, 0)])
         earlier = read_account(place)
@@ -152,6 +156,7 @@ class Journal:
             planned=self._planned,
             before=self._before,
             unreadable=self._unreadable,
+            notes=self._notes,
             counts=dict(self.counts),
             rate=(n - n_first) / (now - first) if n > n_first and now > first else None,
             seconds={step: round(value, 3) for step, value in self._seconds.items()},

@@ -10,12 +10,14 @@ from scaledec.pipeline.cube import plan_of_cube
 from scaledec.pipeline.estimate import Estimate, estimate
 from scaledec.pipeline.journal import read_account
 from scaledec.pipeline.learn import training_progress
+from scaledec.pipeline.stations import stations_sentence, unusable_metadata
 from scaledec.places import Places
 from scaledec.transport.redact import url_without_secrets
 from scaledec.vocabulary import format_time
 
 if TYPE_CHECKING:
     from scaledec.archive.archive import Listing
+    from scaledec.archive.stations import Stations
     from scaledec.stages.cube_plan import CubePlan
 
 __all__ = ["RunPlan", "plan"]
@@ -30,6 +32,7 @@ class RunPlan:
     listing: Listing
     estimate: Estimate
     """What the cube stage will take."""
+    stations: Stations | None = None
 
     def __str__(self) -> str:
         cube, grid, windows = self.cube, self.config.spectrogram_grid, self.config.window_grid
@@ -58,23 +61,35 @@ class RunPlan:
             ("run", run_name(self.config)),
             *((stage, f"{state}: {detail}") for stage, state, detail in training_progress(self.config)),
         ]
+        rows[2:2] = self._station_rows()
         rows += [("not usable", f"{found.key}: {reason}") for found, reason in self.listing.unreadable]
+        unusable = unusable_metadata(cube, self.stations)
+        rows += [("not usable", f"{found.key}: {found.reason}") for found in unusable]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+    def _station_rows(self) -> list[tuple[str, str]]:
+        if self.stations is None:
+            return []
+        known = stations_sentence(self.config, self.stations, self.cube, self.listing)
+        notes = self.stations.notes(self.listing.channels)
+        return [("stations", known), *(("note", note) for note in notes)]
 
 
 def plan(config: Config) -> RunPlan:
     """Look at the archive's listing, the ledger and the run; write nothing.
+
+    What had to be read of file headers and station metadata is kept, so that it need not be read again.
 
     Raises
     ------
     ArchiveError
         If the archive cannot be listed or holds nothing of what is asked for.
     """
-    cube, listing = plan_of_cube(config)
+    work = plan_of_cube(config)
     account = read_account(Places.at(config.root, config.storage_options).progress("cube"))
-    expected = estimate(len(cube.tasks), config.spectrogram_grid, config.compute, account)
-    return RunPlan(config, cube, listing, expected)
+    expected = estimate(len(work.plan.tasks), config.spectrogram_grid, config.compute, account)
+    return RunPlan(config, work.plan, work.listing, expected, work.stations)
 
 
 def _shortened(names: list[str], most: int = 4) -> str:

@@ -35,7 +35,7 @@ class StatusLine:
 
     stage: str
     state: str
-    """waiting, running, stopped (killed or interrupted), begun or done."""
+    """waiting, running, stopped (killed or interrupted), begun or done; known for a note."""
     detail: str
 
 
@@ -82,9 +82,15 @@ def status(config: Config) -> Status:
         stage: _line(stage, account, at_work, Ledger(places.ledger(products[stage])))
         for stage, account in accounts.items()
     }
+    notes = [
+        StatusLine(subject, "known", text)
+        for account in accounts.values()
+        if account is not None
+        for subject, text in account.notes.items()
+    ]
     training = [StatusLine(*line) for line in training_progress(config)]
     return Status(
-        [counted["cube"], *training, counted["label"]],
+        [*notes, counted["cube"], *training, counted["label"]],
         None if at_work is None else at_work.told(),
         sum(a.counts.get("failed", 0) + a.unreadable for a in accounts.values() if a is not None),
         [places.ledger(product) for product in products.values()],

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Appearance", "appearance", "draw_gallery", "draw_timeline"]
 
+_DECIBELS = {
+    None: "dB of 1 count²/Hz",
+    "displacement": "dB of 1 m²/Hz",
+    "velocity": "dB of 1 (m/s)²/Hz",
+    "acceleration": "dB of 1 (m/s²)²/Hz",
+}
 # Windows of a cluster that are looked at to find typical ones.
 _MOST_CANDIDATES = 20_000
 
@@ -96,7 +102,7 @@ def draw_gallery(
         frame_s=np.arange(labels.windows.length, dtype=np.float64) * labels.windows.hop_s,
         frequency_hz=labels.grid.frequency_hz,
         title=title or f"Clusters of run {labels.run}",
-        power_units="dB of 1 count²/Hz",
+        power_units=_DECIBELS[cube.template.quantity],
         planes=labels.planes,
     )
 

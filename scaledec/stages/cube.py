@@ -10,9 +10,10 @@ What comes of a task:
     earlier run may have stored there is removed.
 ``failed``
     An object of the segment's own time is unreadable, or its samples cannot serve this cube (sampled
-    too slowly, ...). Where other objects gave samples these are written all the same, and the details
-    hold a checksum; otherwise what an earlier version of its objects gave is removed, so that the cube
-    always is what the archive gave when it was last read. Failed tasks are tried again on each run.
+    too slowly, no response to remove, ...). Where other objects gave samples these are written all the
+    same, and the details hold a checksum; otherwise what an earlier version of its objects gave is
+    removed, so that the cube always is what the archive gave when it was last read. Failed tasks are
+    tried again on each run.
 
 The result depends on the task and the settings alone: not on the engine, the process or earlier tasks.
 """
@@ -40,6 +41,7 @@ from scaledec.numerics.signal.coverage import frame_coverage
 from scaledec.numerics.signal.preprocess import Preprocessor
 from scaledec.numerics.signal.stft import SpectrogramTransform
 from scaledec.places import Places
+from scaledec.stages.cube_response import ResponseRemover, check_responses, frame_times_ns, no_response
 from scaledec.stages.cube_settings import make_preprocessor, make_transform, native_margins
 from scaledec.stages.planned_place import check_planned_for
 from scaledec.stages.segment_inputs import UNREAD, edges_detail
@@ -60,6 +62,8 @@ class CubeContext:
     spectrogram: SpectrogramConfig
     grid: SpectrogramGrid
     fingerprint: str
+    responses: Location | None = None
+    """Where gains lie, if responses are removed."""
     build: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Names this build: what a process keeps open for one build is not used for another."""
 
@@ -75,6 +79,7 @@ class CubeContext:
             spectrogram=config.spectrogram,
             grid=grid,
             fingerprint=cube_fingerprint(config),
+            responses=None if config.spectrogram.response is None else places.responses,
         )
 
 
@@ -93,9 +98,9 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
     TaskResult
         Its details: ``checksum`` (if written), ``n_samples`` (real, native, of the segment itself),
         ``sampling_rate_hz`` (native), ``bytes_read``, ``seconds`` per step, and, where they are not
-        zero, ``n_gaps``, ``n_duplicate``, ``n_conflicting``, ``n_not_finite``, ``offset_s``, ``notes``;
-        ``open_edges`` where the segment's own objects left samples missing at an edge, and ``unread``,
-        how many objects could not be used.
+        zero, ``n_gaps``, ``n_duplicate``, ``n_conflicting``, ``n_not_finite``, ``n_frames_without_response``,
+        ``offset_s``, ``notes``; ``open_edges`` where the segment's own objects left samples missing at an
+        edge, and ``unread``, how many objects could not be used.
 
     Raises
     ------
@@ -130,11 +135,13 @@ def compute_checksum(task: CubeTask, context: CubeContext) -> int | None:
     read = _read(task, context, workspace)
     if not _details(read)["n_samples"]:
         return None
-    power, coverage = workspace.compute(read, {})
+    power, coverage, _ = workspace.compute(task, read, {})
     return segment_checksum(power, coverage) if coverage.any() else None
 
 
 def _read(task: CubeTask, context: CubeContext, workspace: _Workspace) -> SegmentRead:
+    if context.responses is not None:
+        check_responses(task.channel, task.start_ns, task.responses)
     return read_segment(
         context.archive,
         task.channel,
@@ -151,7 +158,11 @@ def _run(task: CubeTask, context: CubeContext) -> TaskResult:
     read = _read(task, context, workspace)
     details = _details(read)
     seconds = {"read": read.read_s, "decode": read.decode_s}
-    power, coverage = workspace.compute(read, seconds) if details["n_samples"] else workspace.nothing()
+    if details["n_samples"]:
+        power, coverage, n_lost = workspace.compute(task, read, seconds)
+        details |= {"n_frames_without_response": n_lost} if n_lost else {}
+    else:
+        power, coverage = workspace.nothing()
     status, reason = _verdict(task, context, read, details, coverage)
     with _timed(seconds, "write"):
         # Also where nothing came: what an earlier version of the objects gave must not stay.
@@ -234,6 +245,7 @@ class _Workspace:
         self.transform: SpectrogramTransform = make_transform(context.spectrogram, context.grid)
         shape = (context.grid.n_frames, context.grid.n_frequencies)
         self.power: npt.NDArray[Any] = np.empty(shape, dtype=context.spectrogram.dtype)
+        self.remover = None if context.responses is None else ResponseRemover(context.responses)
         self._preprocessors: dict[float, Preprocessor] = {}
         self._store: CubeStore | None = None
 
@@ -248,9 +260,12 @@ class _Workspace:
         return native_margins(self.preprocessor(native_rate_hz), self.context.grid)
 
     def compute(
-        self, read: SegmentRead, seconds: dict[str, float]
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-        """Power (a buffer of this object) and coverage of a segment; the time of each step is noted."""
+        self, task: CubeTask, read: SegmentRead, seconds: dict[str, float]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], int]:
+        """Power (a buffer of this object) and coverage of a segment; the time of each step is noted.
+
+        Last comes how many frames with samples had no response to remove.
+        """
         assert read.segment is not None
         grid = self.context.grid
         with _timed(seconds, "preprocess"):
@@ -259,8 +274,35 @@ class _Workspace:
             coverage = frame_coverage(runs, grid.n_frames, grid.nperseg, grid.hop)
         with _timed(seconds, "transform"):
             samples = samples[: grid.samples_per_segment + grid.tail_samples]
-            power = self.transform(samples, coverage=coverage, out=self.power)
-        return power, coverage
+            if self.remover is None:
+                self.transform(samples, coverage=coverage, out=self.power)
+                return self.power, coverage, 0
+            n_lost = self._transform_to_motion(self.remover, task, samples, coverage)
+        return self.power, coverage, n_lost
+
+    def _transform_to_motion(
+        self,
+        remover: ResponseRemover,
+        task: CubeTask,
+        samples: npt.NDArray[np.float32],
+        coverage: npt.NDArray[np.uint8],
+    ) -> int:
+        """Power of ground motion into the buffer; coverage becomes 0 where no response holds."""
+        grid = self.context.grid
+        covered = np.count_nonzero(coverage)
+        starts, length_ns = frame_times_ns(grid, task.start_ns)
+        for first, stop, factor in remover.runs(task.responses, starts, length_ns):
+            if factor is None:
+                coverage[first:stop] = 0
+            self.transform(
+                samples[first * grid.hop : (stop - 1) * grid.hop + grid.nperseg],
+                coverage=coverage[first:stop],
+                out=self.power[first:stop],
+                factor=factor,
+            )
+        if covered and not coverage.any():
+            raise no_response(task.channel, task.start_ns, task.responses)
+        return int(covered - np.count_nonzero(coverage))
 
     def nothing(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
         """Power and coverage of a segment without samples."""

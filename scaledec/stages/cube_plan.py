@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.archive.listing import Listing, Neighbourhood, distinct
+from scaledec.archive.stations import Stations
 from scaledec.config import Config, cube_fingerprint
 from scaledec.errors import ConfigError, StoreNotFoundError
 from scaledec.grid import Grid, SpectrogramGrid
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
+from scaledec.stages.cube_stations import OutsideEpochs, StationRules, rules_of
 from scaledec.stages.segment_inputs import OPEN_EDGES, UNREAD, segment_fingerprint, standing
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import ChannelId, CubeTask, TaskResult, format_time
@@ -64,6 +66,13 @@ class CubePlan:
     """Power and coverage before compression."""
     memory_per_task: int
     """Bytes that one worker process holds at most while it computes the largest task, libraries included."""
+    outside: tuple[OutsideEpochs, ...] = ()
+    """What the archive lists and station metadata rule out, by channel; not planned."""
+
+    @property
+    def n_outside(self) -> int:
+        """Segments that are not planned because their channel did not operate then."""
+        return sum(found.n_segments for found in self.outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +83,8 @@ class _Frame:
     channels: tuple[ChannelId, ...]
     start_ns: int
     segment_ns: int
-    settings: str
-    """Of the fingerprint of every task."""
+    rules: StationRules
+    """What station metadata decides."""
     names: list[str] = field(repr=False)
     """Start of each segment, as keys have it."""
 
@@ -85,9 +94,19 @@ class _Frame:
     def near(self, channel: ChannelId, time_indices: Sequence[int]) -> Iterator[Neighbourhood]:
         return self.listing.neighbourhoods(channel, self.start_ns, self.segment_ns, time_indices)
 
-    def fingerprint(self, near: Neighbourhood, digests: Sequence[bytes] | Mapping[int, bytes]) -> str:
+    def begin_ns(self, near: Neighbourhood) -> int:
+        return self.start_ns + near.time_index * self.segment_ns
+
+    def is_planned(self, channel: ChannelId, near: Neighbourhood) -> bool:
+        return self.rules.plans(channel, self.begin_ns(near), has_own=bool(near.own))
+
+    def fingerprint(
+        self, channel: ChannelId, near: Neighbourhood, digests: Sequence[bytes] | Mapping[int, bytes]
+    ) -> str:
+        begin_ns = self.begin_ns(near)
+        settings = self.rules.settings(self.rules.responses(channel, begin_ns), begin_ns)
         parts = ([digests[number] for number in side] for side in (near.before, near.own, near.after))
-        return segment_fingerprint(self.settings, *parts)
+        return segment_fingerprint(settings, *parts)
 
     def task(self, channel_index: int, near: Neighbourhood) -> CubeTask:
         channel = self.channels[channel_index]
@@ -95,13 +114,14 @@ class _Frame:
         digests = {number: self.listing.digest(channel, number) for number in numbers}
         return CubeTask(
             key=self.key(channel, near.time_index),
-            fingerprint=self.fingerprint(near, digests),
+            fingerprint=self.fingerprint(channel, near, digests),
             channel=channel,
             channel_index=channel_index,
             time_index=near.time_index,
-            start_ns=self.start_ns + near.time_index * self.segment_ns,
+            start_ns=self.begin_ns(near),
             objects=tuple([self.listing.object(channel, number) for number in numbers]),
             neighbours=(len(near.before), len(near.after)),
+            responses=self.rules.responses(channel, self.begin_ns(near)),
         )
 
 
@@ -143,12 +163,15 @@ class CubeTasks(Sequence[CubeTask]):
         return task
 
 
-def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) -> CubePlan:
+def plan_cube(
+    config: Config, listing: Listing, done: Mapping[str, TaskResult], stations: Stations | None = None
+) -> CubePlan:
     """Plan every segment for which the archive lists an object, leaving out what is up to date.
 
-    What makes a segment be computed again: see :mod:`scaledec.stages.segment_inputs`. The time axis
-    begins where the cube there begins, or, for a new one, with the segment that holds the first instant
-    listed.
+    What makes a segment be computed again: see :mod:`scaledec.stages.segment_inputs`. Where ``stations``
+    knows a channel, segments wholly outside its epochs are left out; those partly inside stay whole. The
+    time axis begins where the cube there begins, or, for a new one, with the segment that holds the first
+    instant listed.
 
     Parameters
     ----------
@@ -158,6 +181,8 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
         Of its archive.
     done
         Newest result of every task of the cube's ledger, with the :data:`LEDGER_DETAILS`.
+    stations
+        Metadata of the channels, if there is any.
 
     Raises
     ------
@@ -173,7 +198,7 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
         channels,
         start_ns,
         grid.segment_ns,
-        cube_fingerprint(config)[:8],
+        rules_of(config, stations),
         [format_time(start_ns + index * grid.segment_ns) for index in range(n_segments)],
     )
     left = _Left()
@@ -198,6 +223,7 @@ def plan_cube(config: Config, listing: Listing, done: Mapping[str, TaskResult]) 
         memory_per_task=_memory(left.largest, grid, segment_bytes)
         if isinstance(grid, SpectrogramGrid)
         else 0,
+        outside=frame.rules.outside,
     )
 
 
@@ -228,8 +254,10 @@ class _Left:
         used = np.zeros(len(sizes), bool)
         left: list[int] = []
         for near in frame.near(channel, time_indices):
+            if not frame.is_planned(channel, near):
+                continue
             result = done.get(frame.key(channel, near.time_index)) if done else None
-            found = standing(frame.fingerprint(near, digests), result) if result else "left"
+            found = standing(frame.fingerprint(channel, near, digests), result) if result else "left"
             if found != "left":
                 self.n_done += 1
                 self.n_kept += found == "kept"

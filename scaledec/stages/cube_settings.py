@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaledec.archive.responses import ResponseRequest
 from scaledec.config import SpectrogramConfig
 from scaledec.config.models import KaiserTaper, TukeyTaper
-from scaledec.grid import SpectrogramGrid
+from scaledec.grid import Grid, SpectrogramGrid
 from scaledec.numerics.signal.preprocess import Preprocessor
 from scaledec.numerics.signal.taper import make_taper
 
 if TYPE_CHECKING:
     from scaledec.numerics.signal.stft import SpectrogramTransform
 
-__all__ = ["make_preprocessor", "make_transform", "native_margins"]
+__all__ = ["gains_wanted", "make_preprocessor", "make_transform", "native_margins"]
 
 
 def make_transform(settings: SpectrogramConfig, grid: SpectrogramGrid) -> SpectrogramTransform:
@@ -47,6 +48,20 @@ def make_preprocessor(settings: SpectrogramConfig, native_rate_hz: float) -> Pre
         settings.sampling_rate_hz,
         detrend=settings.detrend,
         bandpass_hz=settings.bandpass_hz,
+    )
+
+
+def gains_wanted(settings: SpectrogramConfig, grid: Grid) -> ResponseRequest | None:
+    """The instrument gains that a cube needs; ``None`` where it holds counts."""
+    if settings.response is None or not isinstance(grid, SpectrogramGrid):
+        return None
+    return ResponseRequest(
+        quantity=settings.response.quantity,
+        water_level_db=settings.response.water_level_db,
+        sampling_rate_hz=grid.sampling_rate_hz,
+        nfft=grid.nfft,
+        first_bin=grid.first_bin,
+        stop_bin=grid.stop_bin,
     )
 
 

@@ -23,6 +23,13 @@ FORMAT = 1
 
 REMEDY = "one cube holds one kind of spectrogram: choose another root, or the settings it was made with"
 
+_POWER_UNITS: Mapping[str | None, str] = {
+    None: "counts2 Hz-1",
+    "displacement": "m2 Hz-1",
+    "velocity": "m2 s-2 Hz-1",
+    "acceleration": "m2 s-4 Hz-1",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CubeTemplate:
@@ -34,6 +41,17 @@ class CubeTemplate:
     fingerprint: str
     settings: Mapping[str, JsonValue]
     """The spectrogram section as JSON values: stored, and compared key by key when the cube grows."""
+
+    @property
+    def quantity(self) -> str | None:
+        """The ground motion that power stands for; ``None`` for what the instrument recorded, in counts."""
+        response = self.settings.get("response")
+        return str(response["quantity"]) if isinstance(response, Mapping) else None
+
+    @property
+    def power_unit(self) -> str:
+        """Unit of linear power, as UDUNITS write it."""
+        return _POWER_UNITS[self.quantity]
 
     def attributes(self) -> dict[str, JsonValue]:
         """Root attributes, as JSON text where they nest so that any reader can carry them."""
@@ -92,8 +110,8 @@ def _power_units(template: CubeTemplate) -> dict[str, JsonValue]:
         units: dict[str, JsonValue] = {"comment": "in the units of the cube it was imported from"}
         return {"units": "dB", **units} if template.scale == "db" else units
     if template.scale == "db":
-        return {"units": "dB", "comment": "10 log10 of the power in counts2 Hz-1"}
-    return {"units": "counts2 Hz-1"}
+        return {"units": "dB", "comment": f"10 log10 of the power in {template.power_unit}"}
+    return {"units": template.power_unit}
 
 
 def _data(template: CubeTemplate, extent: Extent) -> list[Variable]:
@@ -101,12 +119,13 @@ def _data(template: CubeTemplate, extent: Extent) -> list[Variable]:
     frames, frequencies = grid.n_frames, grid.n_frequencies
     size = np.dtype(template.dtype).itemsize
     around = " ".join(CHANNEL_COORDINATES)
+    of = f"ground {template.quantity}" if template.quantity else "the ground motion record"
     return [
         Variable(
             "power",
             ("channel", "time", "frame", "frequency"),
             {
-                "long_name": "power spectral density of the ground motion record",
+                "long_name": f"power spectral density of {of}",
                 **_power_units(template),
                 "coordinates": around,
                 "ancillary_variables": "coverage",

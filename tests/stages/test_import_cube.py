@@ -317,7 +317,7 @@ def test_a_second_run_does_nothing_and_new_days_or_changed_chunks_are_done_alone
     power = group["power"]
     assert isinstance(power, zarr.Array)
     power[10, 3] = 99.0
-    plan, _ = plan_of_cube(config)
+    plan = plan_of_cube(config).plan
     assert sorted(task.key for task in plan.tasks) == [
         f"DA.CABLE.{index:03d}.HSF/2020-07-06T00:00:00" for index in (2, 3)
     ]

@@ -52,7 +52,8 @@ class SpectrogramTransform:
         Rate of the samples.
     scale
         ``db``: 10 log10 of power, nothing below -300 dB; ``linear``: power. Power has the square of the
-        samples' unit per Hz; all bins but 0 Hz and the Nyquist frequency are doubled (one-sided).
+        samples' unit (times that of a given ``factor``) per Hz; all bins but 0 Hz and the Nyquist frequency
+        are doubled (one-sided).
     dtype
         Of the result.
     method
@@ -116,6 +117,7 @@ class SpectrogramTransform:
         *,
         coverage: npt.NDArray[np.uint8] | None = None,
         out: npt.NDArray[Any] | None = None,
+        factor: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[Any]:
         """Power of every frame.
 
@@ -127,6 +129,9 @@ class SpectrogramTransform:
             Per cent of real samples behind each frame, shape (frame,); frames with 0 become NaN.
         out
             Where to write, shape (frame, frequency) and the transform's dtype; by default a new array.
+        factor
+            Multiplies the amplitude at each kept frequency, shape (frequency,): the inverse of an
+            instrument's gain. Applied in float32, before the floor of -300 dB and before rounding.
 
         Returns
         -------
@@ -137,19 +142,20 @@ class SpectrogramTransform:
         if out is not None:
             result = torch.from_numpy(out).view(result.shape)
         signal = torch.from_numpy(samples)
+        row = None if factor is None else torch.from_numpy(factor)
         with torch.inference_mode(), one_thread():
             for first in range(0, n_frames, self.batch):
                 stop = min(first + self.batch, n_frames)
                 if coverage is not None and not coverage[first:stop].any():
                     continue
                 frames = signal.as_strided((stop - first, self.nperseg), (self.hop, 1), first * self.hop)
-                result[first:stop].copy_(self._power(frames))
+                result[first:stop].copy_(self._power(frames, row))
         power: npt.NDArray[Any] = result.numpy()
         if coverage is not None and not coverage.all():
             power[coverage == 0] = np.nan
         return power
 
-    def _power(self, frames: torch.Tensor) -> torch.Tensor:
+    def _power(self, frames: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
         """Power of some frames in the wanted scale, float32; a view of a buffer of this object."""
         spectrum = self._transform(frames)
         amplitude = self._amplitude[: len(frames)]
@@ -157,6 +163,8 @@ class SpectrogramTransform:
         np.abs(spectrum.numpy(), out=amplitude.numpy())
         for column in self.single_columns:
             amplitude[:, column].mul_(math.sqrt(0.5))
+        if factor is not None:
+            amplitude.mul_(factor)
         if self.scale == "linear":
             return amplitude.mul_(amplitude)
         amplitude.clamp_(min=_FLOOR_AMPLITUDE)
