@@ -6,6 +6,7 @@ The tree::
     ├── ConfigError(ValueError)            the configuration cannot be run as written         exit code 1
     ├── ArchiveError(OSError)              the archive as a whole cannot be listed or reached  exit code 1
     │   └── UnreadableInputError           one object of it cannot be used: quarantined        exit code 3
+    │       └── UnreachableInputError      it could not be fetched now: tried again next time  exit code 3
     ├── StoreError(OSError)                a product cannot be written or read                 exit code 1
     │   ├── StoreConflictError             what lies there was made with other settings        exit code 1
     │   ├── RootLockedError                another coordinator works on this root              exit code 1
@@ -28,6 +29,7 @@ __all__ = [
     "StoreError",
     "StoreNotFoundError",
     "TrainingError",
+    "UnreachableInputError",
     "UnreadableInputError",
 ]
 
@@ -46,6 +48,10 @@ class ArchiveError(ScaledecError, OSError):
 
 class UnreadableInputError(ArchiveError):
     """One object of the archive cannot be used; its task fails and the run goes on."""
+
+
+class UnreachableInputError(UnreadableInputError):
+    """One object of the archive could not be fetched, however often it was tried; later it may be."""
 
 
 class StoreError(ScaledecError, OSError):

@@ -67,13 +67,15 @@ class Location:
         below = posixpath.join(self.url.rstrip("/") or "/", *parts)
         return Location(below, self.storage_options, self.access)
 
-    def filesystem(self, *, asynchronous: bool = False) -> tuple[Any, str]:
+    def filesystem(self, *, asynchronous: bool = False, patient: bool = False) -> tuple[Any, str]:
         """The fsspec file system and the path inside it.
 
         Parameters
         ----------
         asynchronous
             For use inside an event loop, as Zarr does.
+        patient
+            For use by others: its client tries again by itself.
 
         Raises
         ------
@@ -85,7 +87,8 @@ class Location:
         from scaledec.transport.remote import client_options, leave_retries_to_us
 
         scheme = self.url.partition("://")[0] if _SCHEME.match(self.url) else "file"
-        options = client_options(scheme, self.storage_options, self.access)
+        attempts = self.access.attempts if patient else 1
+        options = client_options(scheme, self.storage_options, self.access, attempts=attempts)
         if asynchronous:
             options["asynchronous"] = True
         try:
@@ -95,7 +98,7 @@ class Location:
                 f"cannot open {self}: {self.told(error)}; install the fsspec package of that scheme "
                 f"({_PACKAGES}) or correct the URL"
             ) from self.cause(error)
-        return leave_retries_to_us(fs), path
+        return fs if patient else leave_retries_to_us(fs), path
 
     def remote(self) -> tuple[Remote, str]:
         """The same, with requests that are bounded in time and tried again."""
@@ -142,6 +145,27 @@ class Location:
         with _store_errors(self, "write"):
             remote.write(path, data)
 
+    def create_bytes(self, data: bytes) -> bool:
+        """Write the whole object where none may be yet; whether it is certain that this one is there now.
+
+        Only some object stores can tell: read again what is there. A local one replaces what is there.
+        """
+        if self.is_local:
+            self.write_bytes(data)
+            return True
+        remote, path = self.remote()
+        try:
+            with _store_errors(self, "write"):
+                remote.create(path, data)
+        except NotImplementedError:
+            self.write_bytes(data)
+        except StoreError:
+            # Each client has its own way to say that something is there.
+            if not self.exists():
+                raise
+            return False
+        return True
+
     def remove(self) -> None:
         """Remove the object, or the folder with all that is in it; nothing there is as good."""
         with _store_errors(self, "remove"):
@@ -164,13 +188,27 @@ class Location:
         names = {str(entry["name"]).strip("/").removeprefix(path.strip("/")).strip("/") for entry in found}
         return sorted(names - {""})
 
+    def list_tree(self) -> list[str]:
+        """Sorted names of all objects below this folder, with slashes; empty where there is no folder."""
+        if self.is_local:
+            return sorted(str(path.relative_to(self.path)) for path in self.path.rglob("*") if path.is_file())
+        remote, path = self.remote()
+        with _store_errors(self, "list"):
+            try:
+                found = remote.list_tree(path)
+            except FileNotFoundError:
+                return []
+        return sorted(
+            str(entry["name"]).strip("/").removeprefix(path.strip("/")).strip("/") for entry in found
+        )
+
 
 @contextmanager
 def _store_errors(place: Location, action: str) -> Iterator[None]:
     """Turn what the operating system and the clients of object stores raise into a ``StoreError``."""
     try:
         yield
-    except StoreError:
+    except (StoreError, NotImplementedError):
         raise
     except FileNotFoundError as error:
         raise StoreNotFoundError(f"nothing at {place}") from place.cause(error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from scaledec.archive.files import FilesLayout
@@ -13,6 +14,7 @@ from scaledec.archive.layouts.layout import Layout
 from scaledec.archive.layouts.sds import SdsLayout
 from scaledec.archive.listing import Listing
 from scaledec.archive.objects import read_object
+from scaledec.archive.shelf import shelf
 from scaledec.config.models import ArchiveConfig
 from scaledec.errors import ArchiveError
 from scaledec.location import Location
@@ -71,7 +73,16 @@ class Archive:
         UnreadableInputError
             If it has vanished since it was listed or cannot be read.
         """
-        return read_object(self._layout().base(self.location), item)
+        base = self._layout().base(self.location)
+        if base.is_local:
+            return read_object(base, item)
+        return shelf().read(base, item)
+
+    def working(
+        self, tasks: Sequence[Sequence[ArchiveObject]], read_ahead_bytes: int
+    ) -> AbstractContextManager[Iterator[int]]:
+        """Keep and fetch ahead the objects of tasks that follow one another; see :meth:`.Shelf.working`."""
+        return shelf(read_ahead_bytes).working(self._layout().base(self.location), tasks)
 
     def _layout(self) -> Layout:
         make = _LAYOUTS.get(self.layout)
@@ -95,6 +106,6 @@ _LAYOUTS: Mapping[str, Callable[[Archive], Layout]] = {
 
 def open_archive(config: ArchiveConfig, index_location: Location | None = None) -> Archive:
     """The archive of a configuration; ``index_location`` is where what was learned from headers is kept."""
-    access = Access(**config.access.model_dump())
+    access = Access(config.access.attempts, config.access.timeout_s, config.access.concurrency)
     place = Location(config.url, config.storage_options, access)
     return Archive(place, config.layout, index_location, config.use_index)

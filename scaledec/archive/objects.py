@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from scaledec.archive.folders import key_below, version_of
-from scaledec.errors import UnreadableInputError
+from scaledec.errors import UnreachableInputError, UnreadableInputError
 from scaledec.location import Location
 from scaledec.transport.faults import TruncatedError
+from scaledec.transport.retry import GaveUpError
 from scaledec.vocabulary import ArchiveObject
 
 __all__ = ["UNKNOWN_VERSION", "read_object"]
@@ -20,8 +21,9 @@ def read_object(base: Location, item: ArchiveObject) -> bytes:
     Raises
     ------
     UnreadableInputError
-        If it has vanished or changed since it was listed, must not be read, or the connection fails more
-        often than ``base.access`` allows.
+        If it has vanished or changed since it was listed, or must not be read.
+    UnreachableInputError
+        If the connection fails more often than ``base.access`` allows.
     """
     place = key_below(base, item.key)
     try:
@@ -31,9 +33,9 @@ def read_object(base: Location, item: ArchiveObject) -> bytes:
     except FileNotFoundError as error:
         raise UnreadableInputError(f"{place} has vanished since it was listed") from place.cause(error)
     except Exception as error:  # noqa: BLE001  (object stores raise their clients' own)
-        raise UnreadableInputError(
-            f"cannot read {place}: {type(error).__name__}: {place.told(error)}"
-        ) from place.cause(error)
+        kind = UnreachableInputError if isinstance(error, GaveUpError) else UnreadableInputError
+        what = "" if isinstance(error, GaveUpError) else f"{type(error).__name__}: "
+        raise kind(f"cannot read {place}: {what}{place.told(error)}") from place.cause(error)
 
 
 def _read_remote(place: Location, item: ArchiveObject) -> bytes:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scaledec.archive.archive import Archive
 from scaledec.archive.assemble import Canvas, SegmentSamples
 from scaledec.archive.miniseed import ReadOutcome, read_pieces
-from scaledec.errors import UnreadableInputError
+from scaledec.errors import UnreachableInputError, UnreadableInputError
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ArchiveObject, ChannelId
 
 __all__ = ["MarginSamples", "SegmentRead", "Side", "no_margin", "read_segment"]
@@ -59,6 +59,8 @@ class SegmentRead:
     """Where the segment's own objects left samples missing: neighbours elsewhere change nothing."""
     unreadable: tuple[tuple[ArchiveObject, str], ...]
     """Those that could not be used, and why."""
+    unreachable: tuple[ArchiveObject, ...]
+    """Those of them that could not be fetched, and may be another time."""
     foreign: tuple[str, ...]
     """Ids of other channels met in the objects."""
     notes: tuple[str, ...]
@@ -140,6 +142,7 @@ class _SegmentReader:
     end_ns: int
     used: list[ArchiveObject] = field(default_factory=list)
     refused: list[tuple[ArchiveObject, str]] = field(default_factory=list)
+    unreachable: list[ArchiveObject] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     other_rates: dict[float, int] = field(default_factory=dict)
@@ -208,6 +211,8 @@ class _SegmentReader:
                 outcome = self._decode(item, data, reach)
             except UnreadableInputError as error:
                 self.refused.append((item, str(error)))
+                if isinstance(error, UnreachableInputError):
+                    self.unreachable.append(item)
                 continue
             if outcome.pieces:
                 opened.append(_Opened(item, data, outcome))
@@ -285,6 +290,7 @@ class _SegmentReader:
             objects_used=tuple(self.used),
             open_edges=edges,
             unreadable=tuple(self.refused),
+            unreachable=tuple(self.unreachable),
             foreign=tuple(sorted(self.foreign)),
             notes=tuple(notes),
             bytes_read=self.bytes_read,

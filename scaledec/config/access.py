@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from scaledec.config.section import Count, Positive, Section
 
 __all__ = ["AccessConfig"]
@@ -16,3 +20,10 @@ class AccessConfig(Section):
     """Longest silence of the server before a request counts as failed."""
     concurrency: Count = 8
     """Requests of one process at the same time."""
+    read_ahead_mb: Annotated[int, Field(ge=0)] = 64
+    """Memory of a worker for objects that are fetched while it computes, and kept for the next task."""
+
+    @property
+    def read_ahead_bytes(self) -> int:
+        """The same in bytes."""
+        return self.read_ahead_mb * 1_000_000

@@ -281,7 +281,7 @@ def _run_config(storage: Location, name: str) -> ray.train.RunConfig:
     if storage.is_local:
         path = str(storage.path.absolute())
     else:
-        fs, path = storage.filesystem()
+        fs, path = storage.filesystem(patient=True)
         filesystem = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs))
     return ray.train.RunConfig(
         name=name,

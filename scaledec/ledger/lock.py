@@ -227,7 +227,7 @@ class RootLock:
         place = self._folder.child("lock.json")
         data = json.dumps(asdict(holder)).encode()
         if create and not place.is_local:
-            _create(place, data)
+            place.create_bytes(data)  # what came first stays, where the server can tell
         else:
             place.write_bytes(data)
 
@@ -246,17 +246,6 @@ class RootLock:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(f"cannot lock {self._folder}: {error.strerror or error}") from error
-
-
-def _create(place: Location, data: bytes) -> None:
-    """Write an object that must not be there yet; what came first stays, where the server can tell."""
-    filesystem, path = place.filesystem()
-    try:
-        filesystem.pipe_file(path, data, mode="create")
-    except Exception:  # noqa: BLE001 - each client has its own way to say that something is there
-        # Reading it again tells whose it is; what failed for another reason is tried once more, and told.
-        if not place.exists():
-            place.write_bytes(data)
 
 
 def _machine() -> str:

@@ -39,8 +39,7 @@ def adopt_pretrained(places: Places, run: str, fingerprint: str) -> str | None:
 
 def copy_folder(source: Location, target: Location, *, last: str) -> None:
     """Copy all below ``source``, the object named ``last`` at the end: a reader sees all or nothing."""
-    fs, root = source.filesystem()
-    names = sorted(name.removeprefix(root).lstrip("/") for name in fs.find(root))
+    names = source.list_tree()
     for name in [*(name for name in names if name != last), last]:
         target.child(name).write_bytes(source.child(name).read_bytes())
 

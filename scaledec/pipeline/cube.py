@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -137,11 +138,17 @@ def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, jour
 
 def _results(config: Config, plan: CubePlan, store: CubeStore, engine: Engine) -> Iterator[TaskResult]:
     from scaledec.stages.cube import CubeContext, run_task
+    from scaledec.stages.cube_batches import batches, run_batch
 
     if config.archive.layout == "cube":
         return import_tasks(config, plan, store.location, engine)
     context = CubeContext.of(config, cube=store.location)
-    return engine.run(partial(run_task, context=context), plan.tasks)
+    run = partial(run_task, context=context)
+    if context.archive.location.is_local:
+        return engine.run(run, plan.tasks)
+    ahead = config.archive.access.read_ahead_bytes
+    together = partial(run_batch, run=run, archive=context.archive, read_ahead_bytes=ahead)
+    return itertools.chain.from_iterable(engine.run(together, batches(plan.tasks, len(plan.tasks))))
 
 
 def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:

@@ -20,6 +20,7 @@ from scaledec.archive.stations import Stations
 from scaledec.config import Config, cube_fingerprint
 from scaledec.errors import ConfigError, StoreNotFoundError
 from scaledec.grid import Grid, SpectrogramGrid
+from scaledec.location import Location
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
 from scaledec.stages.cube_stations import OutsideEpochs, StationRules, rules_of
@@ -54,7 +55,7 @@ class CubePlan:
     """Start of the cube's first segment."""
     n_segments: int
     tasks: CubeTasks
-    """Left to do; by channel, then time."""
+    """Left to do; by channel, then time; where objects hold several channels by station, time, channel."""
     n_done: int
     """Tasks whose segments are up to date, those without samples included."""
     n_kept: int
@@ -210,6 +211,8 @@ def plan_cube(
     segment_bytes = grid.n_frames * (grid.n_frequencies * item_bytes + 1)
     tasks = CubeTasks(frame, left.places())
     n_objects, n_bytes = distinct(left.digests, left.sizes)
+    if n_objects < sum(map(len, left.sizes)):
+        tasks = tasks.in_order(_sharers_together(tasks.places, channels))
     return CubePlan(
         channels=channels,
         start_ns=start_ns,
@@ -220,7 +223,7 @@ def plan_cube(
         bytes_to_read=n_bytes,
         objects_to_read=n_objects,
         bytes_to_write=len(tasks) * segment_bytes,
-        memory_per_task=_memory(left.largest, grid, segment_bytes)
+        memory_per_task=_memory(left.largest, grid, segment_bytes) + _ahead(config)
         if isinstance(grid, SpectrogramGrid)
         else 0,
         outside=frame.rules.outside,
@@ -311,6 +314,19 @@ def _check_filters(config: Config) -> None:
         make_preprocessor(config.spectrogram, config.spectrogram.sampling_rate_hz)
     except ValueError as error:
         raise ConfigError(f"spectrogram.bandpass_hz: {error}") from error
+
+
+def _sharers_together(places: npt.NDArray[np.int32], channels: Sequence[ChannelId]) -> npt.NDArray[np.int64]:
+    """The order by station, time and channel: objects are those of stations."""
+    stations = {name: number for number, name in enumerate(sorted({c.station_key for c in channels}))}
+    station = np.array([stations[channel.station_key] for channel in channels])[places[:, 0]]
+    return np.lexsort((places[:, 0], places[:, 1], station))
+
+
+def _ahead(config: Config) -> int:
+    """Bytes of objects that a worker fetches while it computes."""
+    is_here = Location(config.archive.url).is_local
+    return 0 if is_here else config.archive.access.read_ahead_bytes
 
 
 def _memory(largest_files: int, grid: SpectrogramGrid, segment_bytes: int) -> int:

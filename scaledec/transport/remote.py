@@ -16,17 +16,20 @@ Check: TypeAlias = Callable[[bytes, "str | None"], None]
 _CONNECT_S = 10.0
 
 
-def client_options(scheme: str, options: Mapping[str, Any], access: Access) -> dict[str, Any]:
+def client_options(
+    scheme: str, options: Mapping[str, Any], access: Access, *, attempts: int = 1
+) -> dict[str, Any]:
     """Storage options with what the client of a scheme needs to keep to ``access``; the user's own win.
 
     S3: the bucket's region is asked for (HeadBucket) where no endpoint is given, as a bucket's own region
-    answers it best and a wrong one not at all; the client's own repetitions are off, they would multiply.
+    answers it best and a wrong one not at all. ``attempts`` are those of the client itself: one, where
+    ours would multiply them.
     """
     if scheme in ("s3", "s3a"):
         config = {
             "connect_timeout": min(_CONNECT_S, access.timeout_s),
             "read_timeout": access.timeout_s,
-            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            "retries": {"total_max_attempts": attempts, "mode": "standard"},
             "max_pool_connections": max(10, access.concurrency),
             **options.get("config_kwargs", {}),
         }
@@ -112,6 +115,14 @@ class Remote:
     def write(self, path: str, data: bytes) -> None:
         """Write one whole object; written twice it is the same."""
         self._call("pipe_file", path, data, n_bytes=len(data))
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write one whole object where none may be yet, as far as the store can tell.
+
+        Raises what the store raises if one is there: it may be our own, written by an attempt whose reply
+        was lost. ``NotImplementedError`` if the store cannot tell.
+        """
+        self._call("pipe_file", path, data, mode="create", n_bytes=len(data))
 
     def exists(self, path: str) -> bool:
         """Whether an object or folder lies there."""
