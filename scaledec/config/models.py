@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from scaledec.config.access import AccessConfig
 from scaledec.config.imported import ForeignCubeConfig, ImportedConfig
+from scaledec.config.network import ModelConfig
 from scaledec.config.section import (
     Band,
     Count,
@@ -218,20 +219,6 @@ class WindowsConfig(Section):
     def n_planes(self) -> int:
         """Planes of a window."""
         return 1 if self.components is None else len(self.components.split(",")[0])
-
-
-class ModelConfig(Section):
-    """The autoencoder and what is done to a window before it."""
-
-    preset: Literal["jenkins2021"] | None = None
-    """A published network as it was; it sets widths, activations and initialisation. null: as below."""
-    widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (8, 16, 32, 64, 128)
-    """Channels of the convolutions, one stride-2 layer each."""
-    latent: Count = 9
-    """Dimensions of the embedding."""
-    normalise: Literal["whiten", "zscore", "max", "l2"] = "whiten"
-    """whiten: dB, centred and scaled per frequency over the training set; zscore: dB, per window;
-    max and l2: linear power of a window divided by its maximum or its Euclidean norm."""
 
 
 class PretrainConfig(Section):

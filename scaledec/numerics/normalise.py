@@ -23,11 +23,12 @@ from scaledec.errors import TrainingError
 
 __all__ = ["Kind", "Normaliser", "Scale"]
 
-Kind: TypeAlias = Literal["whiten", "zscore", "max", "l2"]
+Kind: TypeAlias = Literal["whiten", "zscore", "max", "centred_max", "l2"]
 Scale: TypeAlias = Literal["db", "linear"]
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Bounds: TypeAlias = tuple[float, float]
 
 # Spectrogram power is clipped at 1e-30 (-300 dB); what lies there, rounding of float16 included, is silence.
 _FLOOR_DB = -299.5
@@ -50,12 +51,15 @@ class Normaliser:
     kind
         ``whiten``: dB, each frequency centred and scaled by its mean and standard deviation over the
         training set; ``zscore``: dB, centred and scaled by the window's own; ``max`` and ``l2``: linear
-        power of a window divided by its maximum or its Euclidean norm.
+        power of a window divided by its maximum or its Euclidean norm; ``centred_max``: linear power less
+        its mean, divided by its maximum.
     scale
         How windows come: ``db`` (10 log10 of counts^2/Hz) or ``linear``.
     mean_db, deviation_db
         Of each frequency, shape (frequency,), or (plane * frequency,) one plane after the other; only for
         ``whiten``.
+    clip_db
+        Bounds that power in dB is clipped to before anything else; ``None``: none.
 
     Examples
     --------
@@ -68,10 +72,16 @@ class Normaliser:
     scale: Scale = "db"
     mean_db: Float32 = field(default_factory=_no_statistics)
     deviation_db: Float32 = field(default_factory=_no_statistics)
+    clip_db: Bounds | None = None
 
     @classmethod
     def fit(
-        cls, kind: Kind, batches: Iterable[npt.NDArray[np.floating]], *, scale: Scale = "db"
+        cls,
+        kind: Kind,
+        batches: Iterable[npt.NDArray[np.floating]],
+        *,
+        scale: Scale = "db",
+        clip_db: Bounds | None = None,
     ) -> Normaliser:
         """Learn from training windows: batches (window, [plane,] frame, frequency) in the stored scale.
 
@@ -84,9 +94,9 @@ class Normaliser:
             If no window has contrast.
         """
         if kind != "whiten":
-            return cls(kind, scale)
-        mean, deviation = _frequency_statistics(map(_side_by_side, batches), scale)
-        return cls(kind, scale, mean.astype(np.float32), deviation.astype(np.float32))
+            return cls(kind, scale, clip_db=clip_db)
+        mean, deviation = _frequency_statistics(map(_side_by_side, batches), scale, clip_db)
+        return cls(kind, scale, mean.astype(np.float32), deviation.astype(np.float32), clip_db)
 
     def apply(self, windows: npt.NDArray[np.floating]) -> Float32:
         """Normalise windows (window, [plane,] frame, frequency) of the stored scale; all come out finite."""
@@ -115,6 +125,7 @@ class Normaliser:
 
     def _normalise(self, x: Float32, signal: Mask | None) -> Float32:
         """Normalise windows in dB in place; ``signal`` marks the cells that count (``None``: all)."""
+        _clip(x, self.clip_db)
         low, high = _contrast(x, signal)
         # A window without contrast divides by zero or subtracts infinities here and is cleared below.
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -131,14 +142,17 @@ class Normaliser:
                 np.exp(x, out=x)
                 if self.kind == "l2":
                     x /= np.sqrt(_sum(np.square(x), signal))
+                if self.kind == "centred_max":
+                    x -= _mean(x, signal)
         if signal is not None:
             x[~signal] = 0
         x[(low >= high).ravel()] = 0
         return x
 
     def to_json(self) -> dict[str, Any]:
-        """Kind and scale as JSON values; the statistics are in :meth:`arrays`."""
-        return {"kind": self.kind, "scale": self.scale}
+        """Kind, scale and bounds, if there are any, as JSON values; the statistics are in :meth:`arrays`."""
+        values: dict[str, Any] = {"kind": self.kind, "scale": self.scale}
+        return values if self.clip_db is None else {**values, "clip_db": list(self.clip_db)}
 
     def arrays(self) -> dict[str, Float32]:
         """The statistics by name."""
@@ -147,7 +161,9 @@ class Normaliser:
     @classmethod
     def from_json(cls, values: Mapping[str, Any], arrays: Mapping[str, Float32]) -> Normaliser:
         """Back from :meth:`to_json` and :meth:`arrays`."""
-        return cls(values["kind"], values["scale"], arrays["mean_db"], arrays["deviation_db"])
+        low_high = values.get("clip_db")
+        clip_db = None if low_high is None else (low_high[0], low_high[1])
+        return cls(values["kind"], values["scale"], arrays["mean_db"], arrays["deviation_db"], clip_db)
 
 
 def _side_by_side(windows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -173,6 +189,12 @@ def _copy_in_decibels(windows: npt.NDArray[np.floating], out: Float32, scale: Sc
 
 def _signal(x: Float32) -> Mask:
     return (x > _FLOOR_DB) & (x < np.inf)
+
+
+def _clip(x: Float32, bounds: Bounds | None) -> None:
+    """Clip power in dB in place; cells without signal are told apart before this."""
+    if bounds is not None:
+        np.clip(x, np.float32(bounds[0]), np.float32(bounds[1]), out=x)
 
 
 def _contrast(x: Float32, signal: Mask | None) -> tuple[Float32, Float32]:
@@ -207,7 +229,7 @@ def _inverse(deviation: Float32) -> Float32:
 
 
 def _frequency_statistics(
-    batches: Iterable[npt.NDArray[np.floating]], scale: Scale
+    batches: Iterable[npt.NDArray[np.floating]], scale: Scale, clip_db: Bounds | None
 ) -> tuple[Float64, Float64]:
     """Mean and standard deviation of each frequency in dB over all frames with signal, in float64."""
     totals: Float64 | None = None
@@ -215,6 +237,7 @@ def _frequency_statistics(
         x = np.empty(part.shape, np.float32)
         _copy_in_decibels(part, x, scale)
         signal = _signal(x)
+        _clip(x, clip_db)
         low, high = _contrast(x, signal)
         signal &= low < high
         values = np.where(signal, x, 0).astype(np.float64)

@@ -103,7 +103,7 @@ def pretrain(config: Config, resources: Resources) -> Outcome:
     assert facts is not None
     message = (
         f"{how}, {facts['epochs']} epochs, best {facts['best_epoch']} with validation loss "
-        f"{facts['validation_loss']:.4g}; {places.run(run)}"
+        f"{facts['validation_loss']:.4g}{_embedding_told(facts)}; {places.run(run)}"
     )
     return Outcome("pretrain", message, seconds=time.perf_counter() - started)
 
@@ -240,6 +240,12 @@ def _facts(place: Location) -> Mapping[str, Any] | None:
     except StoreNotFoundError:
         return None
     return cast("Mapping[str, Any]", found["facts"])
+
+
+def _embedding_told(facts: Mapping[str, Any]) -> str:
+    """What a network with skip connections makes of its embedding alone, which is what is clustered."""
+    loss = facts.get("embedding_loss")
+    return "" if loss is None else f" ({loss:.4g} from the embedding alone, without skip connections)"
 
 
 def _told(facts: Mapping[str, Any]) -> str:

@@ -241,7 +241,7 @@ def _train(
 
 def _is_sphered(job: ClusterJob, pretrained: SavedModel) -> bool:
     """Whether DEC works in units in which the mixture's clusters are round; published recipes do not."""
-    return job.loss == "scaled" and isinstance(pretrained.network.rectify, torch.nn.Identity)
+    return job.loss == "scaled" and pretrained.network.embeds_linearly
 
 
 def _pretrained_model(session: TrainingSession, job: ClusterJob) -> SavedModel:

@@ -20,7 +20,8 @@ from scaledec.numerics.dec.assignment import kl_divergence, log_soft_assignment
 from scaledec.numerics.dec.health import check_finite, check_occupied, check_spread
 from scaledec.numerics.dec.loss import LossWeights
 from scaledec.numerics.metrics import effective_clusters
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder
+from scaledec.numerics.nets.base import Autoencoder
+from scaledec.numerics.nets.noise import Noise
 from scaledec.stages.cluster_target import Snapshot, gather_rows, sum_over_ranks, take_snapshot
 from scaledec.training.checkpoint import (
     optimiser_tensors,
@@ -104,7 +105,7 @@ class DecTraining:
     def __init__(
         self,
         session: TrainingSession,
-        network: ConvAutoencoder,
+        network: Autoencoder,
         centroids: Tensor,
         data: TrainingData,
         settings: DecSettings,
@@ -115,7 +116,7 @@ class DecTraining:
         self._session, self._network, self._data, self._settings = session, network, data, settings
         self._carried, self._on_refresh = carried, on_refresh
         self._centroids = nn.Parameter(centroids.detach().to(session.device, torch.float32, copy=True))
-        trained = network.parameters() if settings.method == "idec" else _encoder_parameters(network)
+        trained = network.parameters() if settings.method == "idec" else network.encoder_parameters()
         self._parameters = [*trained, self._centroids]
         self._optimiser = torch.optim.Adam(self._parameters, settings.learning_rate, fused=True)
         steps = -(-len(data) // settings.batch)
@@ -218,11 +219,12 @@ class DecTraining:
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean squared error of each window and KL of each window, both summed over the batch's share."""
         x_NPTF = batch.windows
+        noise = Noise(self._settings.seed, self._epoch, batch.position)
         if self._settings.method == "idec":
-            x_hat, z_ND = self._network(x_NPTF)
+            x_hat, z_ND = self._network(x_NPTF, noise)
             reconstruction = (x_hat - x_NPTF).square().flatten(1).mean(dim=1).sum()
         else:
-            z_ND = self._network.encode(x_NPTF)
+            z_ND = self._network.encode(x_NPTF, noise)
             reconstruction = z_ND.new_zeros(())
         log_p = self._current.log_target(x_NPTF, batch.position).to(z_ND.device)
         log_q = log_soft_assignment(z_ND, self._centroids, self._settings.alpha)
@@ -306,7 +308,3 @@ class DecTraining:
 
 def _save(tensors: Mapping[str, Tensor], values: Mapping[str, Any], folder: Path) -> None:
     save_state(folder, tensors, values)
-
-
-def _encoder_parameters(network: ConvAutoencoder) -> list[nn.Parameter]:
-    return [*network.down.parameters(), *network.to_latent.parameters()]

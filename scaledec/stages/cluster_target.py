@@ -19,7 +19,7 @@ from scaledec.numerics.dec.assignment import (
     log_soft_assignment,
     log_target_distribution,
 )
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder
+from scaledec.numerics.nets.base import Autoencoder
 from scaledec.training.data import rank_slice
 from scaledec.training.saved_model import embed_tensor
 from scaledec.training.session import TrainingSession
@@ -34,12 +34,12 @@ _ROWS = 16_384
 class FrozenEncoder:
     """Network and centroids as they were at a refresh; nothing trains them."""
 
-    network: ConvAutoencoder
+    network: Autoencoder
     centroids: Tensor
     """(cluster, latent), on the CPU."""
 
     @classmethod
-    def of(cls, network: ConvAutoencoder, centroids: Tensor) -> FrozenEncoder:
+    def of(cls, network: Autoencoder, centroids: Tensor) -> FrozenEncoder:
         """A copy, which later steps do not change."""
         return cls(copy.deepcopy(network), centroids.detach().to("cpu", copy=True))
 
@@ -78,7 +78,7 @@ class Snapshot:
 
 def take_snapshot(
     session: TrainingSession,
-    network: ConvAutoencoder,
+    network: Autoencoder,
     centroids: Tensor,
     windows: Tensor,
     *,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from scaledec.config import Config, pretrain_fingerprint
 from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingError
-from scaledec.location import Location
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder
-from scaledec.numerics.nets.presets import NetworkSpec
-from scaledec.numerics.normalise import Kind, Normaliser
+from scaledec.numerics.nets.base import Autoencoder
+from scaledec.numerics.nets.noise import Noise
+from scaledec.numerics.normalise import Normaliser
+from scaledec.stages.pretrain_job import PretrainJob, PretrainOutcome
 from scaledec.training.checkpoint import (
     load_state,
     optimiser_tensors,
@@ -31,7 +30,7 @@ from scaledec.training.checkpoint import (
     with_prefix,
     without_prefix,
 )
-from scaledec.training.data import TrainingData, WindowSource, fit_normaliser, load_windows
+from scaledec.training.data import TrainingData, fit_normaliser, load_windows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession, sum_gradients
 
@@ -44,71 +43,6 @@ PRETRAINED = "pretrained"
 
 # Windows of one evaluation step: more than 256 loses speed on a CPU.
 _EVALUATED_AT_ONCE = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainJob:
-    """All that decides a pretraining; picklable, small unless the source holds its windows itself."""
-
-    run: Location
-    """The run's folder: metrics and the pretrained model go there."""
-    source: WindowSource
-    """The sampled windows."""
-    network: NetworkSpec
-    normalise: Kind = "whiten"
-    epochs: int = 100
-    """At most this many passes over the training windows."""
-    batch: int = 64
-    """Windows of one optimiser step over all ranks."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
-    patience: int = 10
-    """Stop after this many epochs without a lower validation loss."""
-    seed: int = 0
-    """Of initial weights and shuffling."""
-    fingerprint: str = ""
-    """Of the settings; a model or checkpoint of another one is refused."""
-    checkpoint_interval_s: float = 5.0
-    """A checkpoint after the first epoch that ends this long after the last one: 0 keeps every epoch."""
-
-    @classmethod
-    def from_config(cls, config: Config, run: Location, source: WindowSource) -> PretrainJob:
-        """The job that a configuration describes."""
-        model, pretrain = config.model, config.pretrain
-        network = NetworkSpec(
-            frames=config.window_grid.length,
-            frequencies=config.spectrogram_grid.n_frequencies,
-            widths=model.widths,
-            latent=model.latent,
-            preset=model.preset,
-            planes=config.windows.n_planes,
-        )
-        return cls(
-            run=run,
-            source=source,
-            network=network,
-            normalise=model.normalise,
-            epochs=pretrain.epochs,
-            batch=pretrain.batch,
-            learning_rate=pretrain.learning_rate,
-            patience=pretrain.patience,
-            seed=pretrain.seed,
-            fingerprint=pretrain_fingerprint(config),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PretrainOutcome:
-    """How a pretraining ended."""
-
-    epochs: int
-    """Epochs trained in all, earlier sessions included."""
-    best_epoch: int
-    """The epoch, from 1, whose weights were kept."""
-    validation_loss: float
-    """Mean squared error of the kept weights on the held-out windows."""
-    already_finished: bool = False
-    """Whether nothing was left to do."""
 
 
 def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome:
@@ -131,7 +65,7 @@ def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome
     finished = _finished_outcome(job)
     if finished is not None:
         return finished
-    normaliser = fit_normaliser(job.normalise, job.source)
+    normaliser = fit_normaliser(job.normalise, job.source, clip_db=job.clip_db)
     training_windows = load_windows(job.source, normaliser, validation=False).to(session.device)
     validation_windows = load_windows(job.source, normaliser, validation=True).to(session.device)
     progress = _Progress.start(session, job)
@@ -152,17 +86,21 @@ def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome
         session.report(metrics, (lambda folder: progress.save(folder, job)) if is_due else None)
 
     _write_metrics(session, job, progress)
+    outcome = progress.take_best()
+    if progress.network.has_skips:
+        loss = _mean_error(session, job, progress, validation_windows, from_embedding=True)
+        outcome = replace(outcome, embedding_loss=loss)
     if session.rank == 0:
-        progress.best_model(job, normaliser).save(job.run.child(PRETRAINED))
+        _model(job, progress, normaliser, outcome).save(job.run.child(PRETRAINED))
     session.barrier()
-    return progress.outcome()
+    return outcome
 
 
 @dataclass
 class _Progress:
     """What changes while training: all of it is in a checkpoint, so that a resumed run is the same run."""
 
-    network: ConvAutoencoder
+    network: Autoencoder
     optimiser: torch.optim.Optimizer
     best: dict[str, Tensor]
     """Weights of the epoch with the least validation loss."""
@@ -231,18 +169,26 @@ class _Progress:
         self.best = without_prefix("best", tensors)
         self.history = values["history"]
 
-    def best_model(self, job: PretrainJob, normaliser: Normaliser) -> SavedModel:
-        """The model with the best weights."""
+    def take_best(self) -> PretrainOutcome:
+        """Go back to the best weights, and say how it ended."""
         self.network.load_state_dict(self.best, strict=True)
-        outcome = self.outcome()
-        facts = {"fingerprint": job.fingerprint, **asdict(outcome)}
-        del facts["already_finished"]
-        return SavedModel(self.network, job.network, normaliser, facts=facts)
+        return self.outcome()
 
     def outcome(self) -> PretrainOutcome:
         """How it ended."""
         best = self.best_epoch
         return PretrainOutcome(self.epoch, best, self.history[best - 1]["validation_loss"])
+
+
+def _model(
+    job: PretrainJob, progress: _Progress, normaliser: Normaliser, outcome: PretrainOutcome
+) -> SavedModel:
+    """The model as its weights are now; what does not apply is left out of its facts."""
+    facts = {"fingerprint": job.fingerprint, **asdict(outcome)}
+    del facts["already_finished"]
+    if outcome.embedding_loss is None:
+        del facts["embedding_loss"]
+    return SavedModel(progress.network, job.network, normaliser, facts=facts)
 
 
 def _train_epoch(
@@ -259,7 +205,7 @@ def _train_epoch(
         rank=session.rank,
         world_size=session.world_size,
     ):
-        x_hat_NPTF, _ = network(batch.windows)
+        x_hat_NPTF, _ = network(batch.windows, Noise(job.seed, progress.epoch, batch.position))
         # This rank's sum over everyone's count: summed over ranks it is the loss of the whole batch.
         loss = mse_loss(x_hat_NPTF, batch.windows, reduction="sum") / (batch.n_global * cells)
         optimiser.zero_grad()
@@ -273,16 +219,23 @@ def _train_epoch(
 
 
 def _mean_error(
-    session: TrainingSession, job: PretrainJob, progress: _Progress, windows: TrainingData
+    session: TrainingSession,
+    job: PretrainJob,
+    progress: _Progress,
+    windows: TrainingData,
+    *,
+    from_embedding: bool = False,
 ) -> float:
-    """Mean squared error over all windows of all ranks."""
+    """Mean squared error over all windows of all ranks, skips left out if asked for."""
+    network = progress.network
     total = torch.zeros((), dtype=torch.float64, device=session.device)
     with torch.inference_mode():
         for batch in windows.in_order(
             batch=_EVALUATED_AT_ONCE, rank=session.rank, world_size=session.world_size
         ):
-            x_hat_NPTF, _ = progress.network(batch.windows)
-            total += mse_loss(x_hat_NPTF, batch.windows, reduction="sum")
+            x = batch.windows
+            x_hat_NPTF = network.reconstruct_from_embedding(x) if from_embedding else network(x)[0]
+            total += mse_loss(x_hat_NPTF, x, reduction="sum")
     mean = float(session.all_reduce(total)) / windows.windows.numel()
     _check_finite(mean, "validation", job, progress)
     return mean

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scaledec.errors import TrainingError
 from scaledec.location import Location
-from scaledec.numerics.nets.autoencoder import with_planes
+from scaledec.numerics.nets.base import with_planes
 from scaledec.numerics.normalise import Kind, Normaliser, Scale
 from scaledec.store.training import VALIDATION, TrainingStore
 
@@ -176,8 +176,10 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.from_numpy(generator.permutation(n))
 
 
-def fit_normaliser(kind: Kind, source: WindowSource) -> Normaliser:
-    """A normaliser fitted on the training split of ``source``.
+def fit_normaliser(
+    kind: Kind, source: WindowSource, *, clip_db: tuple[float, float] | None = None
+) -> Normaliser:
+    """A normaliser fitted on the training split of ``source``, whose power is clipped to ``clip_db`` first.
 
     Raises
     ------
@@ -185,7 +187,7 @@ def fit_normaliser(kind: Kind, source: WindowSource) -> Normaliser:
         If no training window has contrast.
     """
     training = _parts(source, ~source.is_validation())
-    return Normaliser.fit(kind, training, scale=source.scale)
+    return Normaliser.fit(kind, training, scale=source.scale, clip_db=clip_db)
 
 
 def load_windows(source: WindowSource, normaliser: Normaliser, *, validation: bool | None) -> TrainingData:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from scaledec.errors import StoreError, TrainingError
 from scaledec.location import Location
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder, with_planes
+from scaledec.numerics.nets.base import Autoencoder, with_planes
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Normaliser
 from scaledec.training.checkpoint import with_prefix, without_prefix
@@ -91,7 +91,7 @@ class SavedModel:
         Anything worth keeping: fingerprint, losses, versions.
     """
 
-    network: ConvAutoencoder
+    network: Autoencoder
     spec: NetworkSpec
     normaliser: Normaliser
     method: Method = "autoencoder"
@@ -233,7 +233,8 @@ class SavedModel:
     def prototypes(self) -> Float32:
         """What the network makes of each centroid: normalised windows (cluster, [plane,] frame, frequency).
 
-        The axis of planes is there where the model has several.
+        The axis of planes is there where the model has several. A network with skip connections has the
+        centroid alone to go by: its skips are zero.
         """
         if not self.n_clusters:
             planes = (self.spec.planes,) if self.spec.planes > 1 else ()
@@ -249,12 +250,12 @@ def _checksum(weights: bytes, description: Mapping[str, Any]) -> str:
     return hashlib.sha256(weights + json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
-def embed_tensor(network: ConvAutoencoder, windows: Tensor) -> Tensor:
+def embed_tensor(network: Autoencoder, windows: Tensor) -> Tensor:
     """Embedding (window, latent) of normalised windows (window, [plane,] frame, frequency), on the CPU.
 
     Runs on the network's device in chunks of one fixed size, so each window's result is independent of
-    the others'. The network's mode (train or eval) is irrelevant: it has neither dropout nor running
-    statistics.
+    the others'. The network's mode (train or eval) is irrelevant: it has neither layers of dropout nor
+    running statistics.
     """
     device = next(network.parameters()).device
     chunk = _CHUNK_GPU if device.type == "cuda" else _CHUNK_CPU

@@ -70,6 +70,11 @@ def test_an_override_sets_a_nested_key() -> None:
         ("windows.length_s=1", "two frames"),
         ("windows.length_s=90000", "one segment"),
         ("windows.stride_s=0.1", "at least 1.28"),
+        ("model.kernel=4", "expected an odd number, e.g. 5"),
+        ("model.clip_db=[-60, -120]", "expected [low, high] with low < high"),
+        ("model={preset: zclust, widths: [4, 8]}", "has its own widths; leave out model.widths"),
+        ("model={preset: jenkins2021, activation: gelu}", "has its own activation"),
+        ("model.preset=das_cube", "use normalise: max or l2"),
         ("cluster.n_clusters=one", "cluster.n_clusters is 'one'"),
         ("cluster", "a.b=value"),
         ("root.deeper=1", "holds a value, not a section"),
@@ -78,6 +83,28 @@ def test_an_override_sets_a_nested_key() -> None:
 def test_a_wrong_value_is_refused_with_what_to_do(override: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(expected)):
         config(override)
+
+
+def test_keys_that_were_added_later_change_no_older_fingerprint() -> None:
+    # As they were before kernel, activation, rectified, skip_dropout and clip_db could be chosen.
+    assert run_fingerprint(config()) == "b317231d99edd4c3"
+    assert run_fingerprint(config("model={preset: jenkins2021, normalise: l2}")) == "30b0013e8796f30d"
+    assert run_fingerprint(config("model.kernel=3", "model.clip_db=null")) == run_fingerprint(config())
+    for chosen in (
+        "kernel=5",
+        "activation=gelu",
+        "rectified=true",
+        "skip_dropout=0.1",
+        "clip_db=[-150, -50]",
+    ):
+        other = config(f"model.{chosen}")
+        assert pretrain_fingerprint(other) != pretrain_fingerprint(config())
+        assert parse_config(dump_config(other)) == other
+
+
+def test_a_preset_brings_its_embedding_unless_another_is_given() -> None:
+    assert config("model.preset=snover2020").model.latent == 14
+    assert config("model={preset: snover2020, latent: 6}").model.latent == 6
 
 
 def test_an_overlap_with_the_proposed_value_is_accepted() -> None:

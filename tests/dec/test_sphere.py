@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scaledec.numerics.dec.sphere import sphere_network, sphering_matrix
-from scaledec.numerics.nets.presets import build_network
+from scaledec.numerics.nets.presets import NetworkSpec
 
 
 def test_the_pooled_covariance_becomes_the_identity() -> None:
@@ -26,7 +26,7 @@ def test_a_dead_direction_is_not_blown_up() -> None:
 
 
 def test_reconstructions_stay_and_embeddings_change_units() -> None:
-    network = build_network(None, 8, 9, (4, 8), 3, seed=0)
+    network = NetworkSpec(8, 9, (4, 8), 3).build(0)
     x = torch.randn(5, 1, 8, 9, generator=torch.Generator().manual_seed(0))
     matrix = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.1], [0.0, 0.1, 4.0]])
     with torch.inference_mode():
@@ -39,4 +39,4 @@ def test_reconstructions_stay_and_embeddings_change_units() -> None:
 
 def test_a_rectified_embedding_is_refused() -> None:
     with pytest.raises(ValueError, match="only a linear embedding"):
-        sphere_network(build_network("jenkins2021", 100, 87, (), 9), np.eye(9))
+        sphere_network(NetworkSpec(100, 87, (), 9, "jenkins2021").build(), np.eye(9))

@@ -11,7 +11,7 @@ import torch
 
 from scaledec.errors import ConfigError
 from scaledec.location import Location
-from scaledec.numerics.nets.presets import NetworkSpec, build_network
+from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Kind, Normaliser
 from scaledec.training.data import ArrayWindows, TrainingData, fit_normaliser, load_windows
 from scaledec.training.saved_model import SavedModel
@@ -50,7 +50,7 @@ def test_whitening_is_by_plane_and_frequency() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["whiten", "zscore", "max", "l2"])
+@pytest.mark.parametrize("kind", ["whiten", "zscore", "max", "centred_max", "l2"])
 def test_a_plane_that_is_missing_becomes_zeros_and_the_others_are_as_without_it(kind: Kind) -> None:
     db = stacks()
     normaliser = Normaliser.fit(kind, [db])
@@ -79,7 +79,7 @@ def test_a_network_of_three_planes_takes_and_gives_three() -> None:
 
 def test_a_published_network_refuses_several_planes() -> None:
     with pytest.raises(ConfigError, match="for one plane, and windows have 3"):
-        build_network("jenkins2021", 100, 87, (), 9, planes=3)
+        NetworkSpec(100, 87, (), 9, "jenkins2021", planes=3).build()
 
 
 def test_a_spec_of_one_plane_is_written_as_it_always_was() -> None:

@@ -17,8 +17,8 @@ from scaledec.errors import TrainingError
 from scaledec.location import Location
 from scaledec.numerics.dec.loss import LossWeights
 from scaledec.numerics.metrics import adjusted_rand_index
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder
-from scaledec.numerics.nets.presets import build_network
+from scaledec.numerics.nets.base import Autoencoder
+from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining
 from scaledec.stages.cluster_start import Starts, find_starts
 from scaledec.stages.cluster_target import take_snapshot
@@ -68,20 +68,20 @@ def pretrained(windows: Tensor) -> dict[str, Tensor]:
     return network.state_dict()
 
 
-def fresh(state: dict[str, Tensor] | None = None) -> ConvAutoencoder:
-    network = build_network(None, 8, 8, (8, 16), 4, seed=1)
+def fresh(state: dict[str, Tensor] | None = None) -> Autoencoder:
+    network = NetworkSpec(8, 8, (8, 16), 4).build(1)
     if state is not None:
         network.load_state_dict(state)
     return network
 
 
-def starts_of(network: ConvAutoencoder, windows: Tensor, k: int = 4, seed: int = 0) -> Starts:
+def starts_of(network: Autoencoder, windows: Tensor, k: int = 4, seed: int = 0) -> Starts:
     return find_starts(LocalSession(None), embed_tensor(network, windows).numpy(), k, restarts=3, seed=seed)
 
 
 def train(
     session: TrainingSession, state: dict[str, Tensor], windows: Tensor, settings: DecSettings
-) -> tuple[DecOutcome, ConvAutoencoder]:
+) -> tuple[DecOutcome, Autoencoder]:
     network = fresh(state)
     centroids = torch.from_numpy(starts_of(network, windows).kmeans.centroids)
     return DecTraining(session, network, centroids, TrainingData(windows), settings).run(), network
@@ -222,7 +222,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(
 ) -> None:
     settings = replace(SETTINGS, epochs=45, batch=40, updates_per_epoch=3)
 
-    def run(folder: Path, stop_at: int | None = None) -> tuple[DecOutcome, ConvAutoencoder]:
+    def run(folder: Path, stop_at: int | None = None) -> tuple[DecOutcome, Autoencoder]:
         session = LocalSession(Location(str(folder)))
         network = fresh(pretrained)
         starts = starts_of(network, windows)

@@ -124,6 +124,42 @@ def test_weights_and_description_of_different_models_do_not_load(place: Location
         SavedModel.load(place)
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("normaliser", "kind", "max"),
+        ("normaliser", "scale", "linear"),
+        ("normaliser", "clip_db", [-120.0, -60.0]),
+        ("network", "activation", "tanh"),
+    ],
+)
+def test_a_model_with_another_normaliser_or_network_described_does_not_load(
+    place: Location, part: str, name: str, value: Any
+) -> None:
+    model().save(place)
+    values = json.loads(place.child("model.json").read_bytes())
+    values[part][name] = value
+    place.child("model.json").write_bytes(json.dumps(values).encode())
+    with pytest.raises(StoreError, match=r"is not the one that model.json .* describes"):
+        SavedModel.load(place)
+
+
+@pytest.mark.parametrize("kind", ["whiten", "zscore", "max", "centred_max", "l2"])
+@pytest.mark.parametrize("clip_db", [None, (-100.0, -85.0)])
+def test_a_loaded_model_normalises_as_it_was_trained(
+    place: Location, kind: Any, clip_db: tuple[float, float] | None
+) -> None:
+    normaliser = Normaliser.fit(kind, [windows()], clip_db=clip_db)
+    saved = model(normaliser=normaliser)
+    saved.save(place)
+    loaded = SavedModel.load(place)
+    assert (loaded.normaliser.kind, loaded.normaliser.clip_db) == (kind, clip_db)
+    silent = np.full((1, 20, 17), -300, np.float16)
+    x = np.concatenate([windows()[:5], silent])
+    z = embed_tensor(loaded.network, torch.from_numpy(normaliser.apply(x)))
+    np.testing.assert_array_equal(loaded.embed(x), z.numpy())
+
+
 def test_a_torn_description_is_an_error_that_names_it(place: Location) -> None:
     model().save(place)
     description = place.child("model.json")

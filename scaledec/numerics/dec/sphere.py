@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder
+from scaledec.numerics.nets.base import Autoencoder
 
 __all__ = ["sphere_network", "sphering_matrix"]
 
@@ -47,7 +47,7 @@ def sphering_matrix(weights: Float64Array, covariances: Float64Array) -> Float64
     return np.asarray((axes / np.sqrt(variances)) @ axes.T)
 
 
-def sphere_network(network: ConvAutoencoder, matrix: Float64Array) -> None:
+def sphere_network(network: Autoencoder, matrix: Float64Array) -> None:
     """Make ``network`` embed into ``matrix @ z`` where it embedded into z; reconstructions stay as they are.
 
     Raises
@@ -55,7 +55,7 @@ def sphere_network(network: ConvAutoencoder, matrix: Float64Array) -> None:
     ValueError
         If the embedding is not linear: a rectifier does not commute with a change of units.
     """
-    if not isinstance(network.rectify, torch.nn.Identity):
+    if not network.embeds_linearly:
         raise ValueError("only a linear embedding can be sphered; this network rectifies its embedding")
     encoder, decoder = network.to_latent, network.from_latent
     with torch.no_grad():

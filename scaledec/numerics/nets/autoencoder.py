@@ -1,34 +1,47 @@
-"""A convolutional autoencoder for spectrogram windows of any size.
-
-Tensor names carry their axes: ``x_NPTF`` is (window, plane, frame, frequency), ``z_ND`` is
-(window, latent).
-"""
+"""A convolutional autoencoder for spectrogram windows of any size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from scaledec.errors import ConfigError
+from scaledec.numerics.nets.base import SMALLEST_SIDE, Autoencoder, check_sides, sides_text
+from scaledec.numerics.nets.layers import (
+    Activation,
+    Sides,
+    activation,
+    output_padding,
+    sides_after_each_layer,
+)
+from scaledec.numerics.nets.noise import Noise
 
-__all__ = ["SMALLEST_SIDE", "ConvAutoencoder", "with_planes"]
+__all__ = ["ConvAutoencoder", "Expansion"]
 
-SMALLEST_SIDE = 8
-"""Fewest frames or frequencies of a window: below it a stride-2 network has nothing to reduce."""
-
-_KERNEL = 3
-_STRIDE = 2
-# A small positive bias keeps every rectifier open at the start.
-_INITIAL_BIAS = 0.01
+_STRIDE = (2, 2)
 
 
-class ConvAutoencoder(nn.Module):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """A decoder that is not the encoder turned round, as some published ones are; from the embedding on."""
+
+    kernels: tuple[int, ...]
+    """Side of each transposed convolution's kernel."""
+    paddings: tuple[Sides, ...]
+    """Padding on (frames, frequencies) of each."""
+    cut: Sides | None = None
+    """Frames and frequencies cut off at either end of what the last one gives; ``None``: each one undoes
+    the sizes of its convolution, and there is nothing to cut."""
+
+
+class ConvAutoencoder(Autoencoder):
     """Stride-2 convolutions down to an embedding, transposed convolutions back to the window.
 
-    Every layer but the embedding and the reconstruction is followed by a ReLU. Each transposed
+    The activation follows every layer but the embedding and the reconstruction. Each transposed
     convolution undoes the sizes of its convolution exactly, so the reconstruction has the input's
     shape for odd and even sides alike, without cropping.
 
@@ -42,16 +55,24 @@ class ConvAutoencoder(nn.Module):
         Dimensions of the embedding.
     planes
         Channels of a window (1: power).
+    kernel
+        Side of the convolutions' kernels, odd; one number or one a layer.
+    activation_name
+        What follows a layer.
     rectified
-        Whether a ReLU follows the embedding too. It can silence dimensions for good; published
-        networks have it, new ones should not.
+        Whether the activation follows the embedding too. A ReLU there can silence dimensions for good;
+        published networks have it, new ones should not.
+    rectified_output
+        Whether it follows the reconstruction too.
     paddings
-        Padding on (frames, frequencies) of each convolution; one cell each by default.
+        Padding on (frames, frequencies) of each convolution; half the kernel by default.
+    expansion
+        A published decoder's own sizes; by default the encoder's, turned round.
 
     Raises
     ------
     ConfigError
-        If a side is shorter than 8 or a layer would leave no cell.
+        If a side is shorter than 8, a layer would leave no cell, or an expansion misses the window.
 
     Examples
     --------
@@ -69,87 +90,75 @@ class ConvAutoencoder(nn.Module):
         latent: int,
         *,
         planes: int = 1,
+        kernel: int | Sequence[int] = 3,
+        activation_name: Activation = "relu",
         rectified: bool = False,
-        paddings: Sequence[tuple[int, int]] | None = None,
+        rectified_output: bool = False,
+        paddings: Sequence[Sides] | None = None,
+        expansion: Expansion | None = None,
     ) -> None:
-        super().__init__()
-        self.frames, self.frequencies, self.planes, self.latent = frames, frequencies, planes, latent
-        paddings = [(1, 1)] * len(widths) if paddings is None else list(paddings)
-        sides = _sides_after_each_layer(frames, frequencies, paddings)
+        super().__init__(frames, frequencies, latent, planes=planes)
+        check_sides(frames, frequencies, least=(SMALLEST_SIDE, SMALLEST_SIDE), network="the autoencoder")
+        kernels = [kernel] * len(widths) if isinstance(kernel, int) else list(kernel)
+        squares = [(k, k) for k in kernels]
+        paddings = [(k // 2, k // 2) for k in kernels] if paddings is None else list(paddings)
+        sides = sides_after_each_layer((frames, frequencies), squares, [_STRIDE] * len(widths), paddings)
         channels = [planes, *widths]
         self._features = (channels[-1], *sides[-1])
         n_features = channels[-1] * sides[-1][0] * sides[-1][1]
 
         self.down = nn.Sequential()
         for i, padding in enumerate(paddings):
-            self.down.append(nn.Conv2d(channels[i], channels[i + 1], _KERNEL, _STRIDE, padding))
-            self.down.append(nn.ReLU(inplace=True))
+            self.down.append(nn.Conv2d(channels[i], channels[i + 1], kernels[i], _STRIDE, padding))
+            self.down.append(activation(activation_name))
         self.to_latent = nn.Linear(n_features, latent)
-        self.rectify = nn.ReLU() if rectified else nn.Identity()
+        self.rectify = activation(activation_name) if rectified else nn.Identity()
         self.from_latent = nn.Linear(latent, n_features)
         self.up = nn.Sequential()
-        for i, padding in reversed(list(enumerate(paddings))):
-            self.up.append(nn.ReLU(inplace=True))
-            extra = _output_padding(sides[i], sides[i + 1], padding)
-            self.up.append(nn.ConvTranspose2d(channels[i + 1], channels[i], _KERNEL, _STRIDE, padding, extra))
+        if expansion is None:
+            expansion = Expansion(kernels=tuple(reversed(kernels)), paddings=tuple(reversed(paddings)))
+        layers = reversed(range(len(widths)))
+        for i, k, padding in zip(layers, expansion.kernels, expansion.paddings, strict=True):
+            extra = (0, 0)
+            if expansion.cut is None:
+                extra = output_padding(sides[i], sides[i + 1], (k, k), _STRIDE, padding)
+            self.up.append(activation(activation_name))
+            self.up.append(nn.ConvTranspose2d(channels[i + 1], channels[i], k, _STRIDE, padding, extra))
+        if rectified_output:
+            self.up.append(activation(activation_name))
+        self._cut = _window_in(sides, expansion)
 
-    def initialise(self, seed: int) -> None:
-        """Draw all weights from ``seed`` alone: Xavier uniform, biases 0.01."""
-        generator = torch.Generator().manual_seed(seed & 0xFFFF_FFFF_FFFF_FFFF)
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter, generator=generator)
-            else:
-                nn.init.constant_(parameter, _INITIAL_BIAS)
-
-    def encode(self, x_NPTF: Tensor) -> Tensor:
+    def encode(self, x_NPTF: Tensor, noise: Noise | None = None) -> Tensor:
         """Embedding (window, latent) of windows (window, plane, frame, frequency)."""
         h_NHTF = self.down(x_NPTF)
-        return cast("Tensor", self.rectify(self.to_latent(h_NHTF.flatten(1))))
+        return self._embed(h_NHTF.flatten(1))
 
     def decode(self, z_ND: Tensor) -> Tensor:
         """Reconstruction (window, plane, frame, frequency) of embeddings (window, latent)."""
         h_NHTF = self.from_latent(z_ND).unflatten(1, self._features)
         # Convolutions are fastest with the channels of a cell side by side.
-        return cast("Tensor", self.up(h_NHTF.contiguous(memory_format=torch.channels_last)))
-
-    def forward(self, x_NPTF: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction and embedding of windows."""
-        z_ND = self.encode(x_NPTF)
-        return self.decode(z_ND), z_ND
+        x_NPTF = cast("Tensor", self.up(h_NHTF.contiguous(memory_format=torch.channels_last)))
+        return x_NPTF if self._cut is None else x_NPTF[:, :, self._cut[0], self._cut[1]]
 
 
-def with_planes(windows: Tensor) -> Tensor:
-    """Windows (window, plane, frame, frequency); those of one plane may come without that axis."""
-    return windows.unsqueeze(1) if windows.dim() == 3 else windows
-
-
-def _sides_after_each_layer(
-    frames: int, frequencies: int, paddings: Sequence[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """(frames, frequencies) of the input and after each convolution."""
-    if min(frames, frequencies) < SMALLEST_SIDE:
-        raise ConfigError(
-            f"a window of {frames} frames x {frequencies} frequencies is too small for the autoencoder; "
-            f"expected at least {SMALLEST_SIDE} of each: raise windows.length_s or widen spectrogram.band_hz"
+def _window_in(sides: Sequence[Sides], expansion: Expansion) -> tuple[slice, slice] | None:
+    """Where the window lies in what the decoder ends with; ``None``: nothing is cut."""
+    if expansion.cut is None:
+        return None
+    cells = sides[-1]
+    for kernel, padding in zip(expansion.kernels, expansion.paddings, strict=True):
+        frames, frequencies = (
+            s * (m - 1) - 2 * p + kernel for m, p, s in zip(cells, padding, _STRIDE, strict=True)
         )
-    sides = [(frames, frequencies)]
-    for layer, padding in enumerate(paddings):
-        shorter = tuple((n + 2 * p - _KERNEL) // _STRIDE + 1 for n, p in zip(sides[-1], padding, strict=True))
-        if min(shorter) < 1:
-            raise ConfigError(
-                f"convolution {layer + 1} of {len(paddings)} leaves nothing of a window of {frames} frames x "
-                f"{frequencies} frequencies; use longer windows, fewer model.widths or no preset"
-            )
-        sides.append((shorter[0], shorter[1]))
-    return sides
-
-
-def _output_padding(
-    before: tuple[int, int], after: tuple[int, int], padding: tuple[int, int]
-) -> tuple[int, int]:
-    """Cells a transposed convolution must add so that it leads from ``after`` back to ``before``."""
-    frames, frequencies = (
-        n - (_STRIDE * (m - 1) - 2 * p + _KERNEL) for n, m, p in zip(before, after, padding, strict=True)
+        cells = frames, frequencies
+    kept = (
+        slice(expansion.cut[0], cells[0] - expansion.cut[0]),
+        slice(expansion.cut[1], cells[1] - expansion.cut[1]),
     )
-    return frames, frequencies
+    found = kept[0].stop - kept[0].start, kept[1].stop - kept[1].start
+    if found != sides[0]:
+        raise ConfigError(
+            f"the decoder ends with {sides_text(*found)} where the window has {sides_text(*sides[0])}; its "
+            "own sizes are for the published window only"
+        )
+    return kept
