@@ -6,7 +6,8 @@ reader may read meanwhile. Of several entries of one key the newest counts. When
 the coordinator gathers them (:mod:`.compact`).
 
 The death of a process loses no entry that was written: lines go to the operating system at once, and to
-the disk at least once a second. On an object store, where nothing can be appended, a batch is an object.
+the disk at least once a second. On an object store, where nothing can be appended, a batch is an object,
+and a hundred of a writer's become one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import os
 import socket
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -33,7 +36,9 @@ __all__ = ["Ledger", "LedgerSummary", "LedgerWriter"]
 # An fsync costs milliseconds: one for this many results, or for what came within this time.
 _BATCH_RESULTS = 200
 _BATCH_S = 1.0
-# Parts are gathered once a run, if at all; a reader meets that once.
+# Objects of a writer that become one; their lines are in memory until then.
+_GATHERED_OBJECTS = 100
+# Parts are gathered now and then; a reader meets that once.
 _READINGS = 20
 
 
@@ -125,6 +130,7 @@ class LedgerWriter:
         self._host = socket.gethostname()
         self._lock = threading.RLock()
         self._lines: list[bytes] = []
+        self._objects: list[tuple[Location, bytes]] = []
         self._file: io.FileIO | None = None
         self._part = new_part_name()
         self._timer: threading.Timer | None = None
@@ -177,7 +183,7 @@ class LedgerWriter:
             if self._location.is_local:
                 self._sync_file()
             else:
-                self._location.child(new_part_name()).write_bytes(b"".join(self._lines))
+                self._write_object(b"".join(self._lines))
             self._lines.clear()
 
     def close(self) -> None:
@@ -189,6 +195,20 @@ class LedgerWriter:
                 if self._file is not None:
                     self._file.close()
                     self._file = None
+
+    def _write_object(self, lines: bytes) -> None:
+        place = self._location.child(new_part_name())
+        place.write_bytes(lines)
+        self._objects.append((place, lines))
+        if len(self._objects) >= _GATHERED_OBJECTS:
+            # A day of slow tasks would leave an object a second.
+            self._location.child(new_part_name()).write_bytes(b"".join(data for _, data in self._objects))
+            with (
+                suppress(StoreError),  # what stays is said twice
+                ThreadPoolExecutor(self._location.access.concurrency) as removers,
+            ):
+                list(removers.map(Location.remove, [old for old, _ in self._objects]))
+            self._objects.clear()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

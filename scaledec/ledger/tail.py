@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from scaledec.errors import StoreNotFoundError
 from scaledec.ledger.index import to_result
 from scaledec.location import Location
 from scaledec.vocabulary import TaskResult
@@ -49,8 +50,12 @@ class LedgerTail:
         if not self._location.is_local:
             if name in self._offsets:
                 return []
+            try:
+                data = place.read_bytes()
+            except StoreNotFoundError:
+                return []  # gathered into another object meanwhile, which comes next
             self._offsets[name] = -1
-            return place.read_bytes().splitlines()
+            return data.splitlines()
         with place.path.open("rb") as file:
             file.seek(offset)
             data = file.read()

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from scaledec.ledger import compact as compact_module
+from scaledec.ledger import ledger as ledger_module
 from scaledec.ledger.compact import compact
 from scaledec.ledger.ledger import Ledger
+from scaledec.ledger.tail import LedgerTail
 from scaledec.location import Location
 from scaledec.vocabulary import TaskResult
 
@@ -103,6 +105,21 @@ def test_readers_see_everything_while_parts_are_gathered_and_written(location: L
     assert seen
     assert all(seen)
     assert len(Ledger(location).read()) == len(expected) + 15
+
+
+def test_a_writer_to_an_object_store_gathers_its_own_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    location = Location(f"memory://{uuid.uuid4().hex}")
+    monkeypatch.setattr(ledger_module, "_GATHERED_OBJECTS", 10)
+    tail = LedgerTail(location)
+    told: set[str] = set()
+    ledger = Ledger(location)
+    for number in range(95):
+        ledger.append([TaskResult(str(number), "f", "done")])
+        if number % 7 == 0:
+            told |= {result.key for result in tail.new()}
+    assert len(location.list_names()) == 9 + 5
+    assert set(Ledger(location).read()) == {str(number) for number in range(95)}
+    assert told | {result.key for result in tail.new()} == {str(number) for number in range(95)}
 
 
 def test_kill_9_at_any_moment_changes_no_answer(tmp_path: Path) -> None:

@@ -195,3 +195,25 @@ def test_a_root_on_an_object_store_is_locked_although_the_server_ignores_conditi
         held = read_holder(folder)
         assert held is not None
         assert held.pid == os.getpid()
+
+
+def test_of_several_that_come_to_an_object_store_at_once_one_holds_it(s3_options: dict[str, object]) -> None:
+    folder = Location(f"s3://bucket/{uuid.uuid4().hex}/_scaledec", s3_options)
+    everyone_is_told = threading.Barrier(4)
+    held: list[bool] = []
+
+    def try_it() -> None:
+        try:
+            with RootLock(folder, "run"):
+                held.append(True)
+                everyone_is_told.wait(30)
+        except RootLockedError:
+            held.append(False)
+            everyone_is_told.wait(30)
+
+    threads = [threading.Thread(target=try_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(held) == [False, False, False, True]
