@@ -8,7 +8,6 @@ from scaledec.config import Config
 from scaledec.location import Location
 from scaledec.pipeline.outcome import Failure
 from scaledec.places import Places
-from scaledec.transport.access import Access
 
 if TYPE_CHECKING:
     from scaledec.archive.listing import Listing
@@ -75,11 +74,12 @@ def unusable_metadata(plan: CubePlan, stations: Stations | None) -> list[Failure
 
 def _place(config: Config, url: str) -> Location:
     """Where the metadata lie; the archive's storage options are for places of its own scheme."""
+    from scaledec.archive.archive import access_of
+
     archive = config.archive
     same = (
         url.partition("://")[0] == archive.url.partition("://")[0]
         if "://" in url
         else "://" not in archive.url
     )
-    access = Access(**archive.access.model_dump())
-    return Location(url, archive.storage_options if same else {}, access)
+    return Location(url, archive.storage_options if same else {}, access_of(archive))
