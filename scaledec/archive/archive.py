@@ -15,13 +15,12 @@ from scaledec.archive.layouts.sds import SdsLayout
 from scaledec.archive.listing import Listing
 from scaledec.archive.objects import read_object
 from scaledec.archive.shelf import shelf
-from scaledec.config.models import ArchiveConfig
+from scaledec.config import ArchiveConfig
 from scaledec.errors import ArchiveError
 from scaledec.location import Location
-from scaledec.transport.access import Access
 from scaledec.vocabulary import ArchiveObject
 
-__all__ = ["Archive", "Listing", "access_of", "open_archive"]
+__all__ = ["Archive", "Listing", "open_archive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +103,6 @@ _LAYOUTS: Mapping[str, Callable[[Archive], Layout]] = {
 }
 
 
-def access_of(config: ArchiveConfig) -> Access:
-    """How requests to an archive's places are made."""
-    return Access(config.access.attempts, config.access.timeout_s, config.access.concurrency)
-
-
 def open_archive(config: ArchiveConfig, index_location: Location | None = None) -> Archive:
     """The archive of a configuration; ``index_location`` is where what was learned from headers is kept."""
-    place = Location(config.url, config.storage_options, access_of(config))
-    return Archive(place, config.layout, index_location, config.use_index)
+    return Archive(config.location, config.layout, index_location, config.use_index)

@@ -24,7 +24,6 @@ __all__ = ["FilesLayout"]
 _INDEX_FORMAT = 1
 # Spans are exact here, so only the margins of a segment have to be allowed for.
 _SLACK_NS = 3600 * NANOSECONDS_PER_SECOND
-_READERS = 8
 # Version of an object that could not be fetched: never current, so it is tried again next time.
 _NOT_READ = ""
 # The index is saved this often while it is built, so that an interruption costs little.
@@ -99,7 +98,7 @@ class FilesLayout:
             item.key: scan for item in items if (scan := known.get(item.key)) and _is_current(scan, item)
         }
         missing = [item for item in items if item.key not in index]
-        with ThreadPoolExecutor(_READERS) as readers:
+        with ThreadPoolExecutor(location.access.concurrency) as readers:
             for first in range(0, len(missing), _BATCH):
                 batch = missing[first : first + _BATCH]
                 scans = readers.map(partial(_scan, base), batch)

@@ -5,13 +5,12 @@ The docstring under a field is the comment that ``scaledec init`` writes above i
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from scaledec.config.access import AccessConfig
-from scaledec.config.imported import ForeignCubeConfig, ImportedConfig
+from scaledec.config.archive import AccessConfig, ArchiveConfig
+from scaledec.config.imported import ImportedConfig
 from scaledec.config.network import ModelConfig
 from scaledec.config.section import (
     Band,
@@ -44,59 +43,6 @@ __all__ = [
     "TukeyTaper",
     "WindowsConfig",
 ]
-
-
-Layout: TypeAlias = Literal["sds", "files", "scedc", "ncedc", "earthscope", "geonet", "fdsn", "cube"]
-
-PUBLIC_BUCKETS = {
-    "scedc": "s3://scedc-pds",
-    "ncedc": "s3://ncedc-pds",
-    "earthscope": "s3://earthscope-geophysical-data",
-    "geonet": "s3://geonet-open-data",
-}
-"""Where layouts named after a data centre are read from if no URL is given."""
-
-
-class ArchiveConfig(Section):
-    """Where the miniSEED lies and which part of it to use."""
-
-    layout: Layout = "sds"
-    """How keys are named: sds (YEAR/NET/STA/CHA.D/...) or files (any naming, indexed once by header);
-    scedc, ncedc, earthscope, geonet: as those data centres name them; fdsn: a dataselect web service;
-    cube: not miniSEED but spectrograms in a Zarr store, see archive.cube."""
-    url: str
-    """A folder, s3://bucket/prefix, gs://, az://, http(s)://, memory://... or any other fsspec URL; left out
-    for scedc, ncedc, earthscope, geonet: their public buckets; for fdsn: the server, https://host."""
-    channels: Annotated[tuple[str, ...], Field(min_length=1)] = ("*.*.*.*",)
-    """Globs over NET.STA.LOC.CHA; a channel that matches any of them is used."""
-    start: dt.date | dt.datetime | None = None
-    """First instant wanted (UTC); null: from the archive's first day."""
-    end: dt.date | dt.datetime | None = None
-    """End of the time wanted (UTC, exclusive); null: to the archive's last day."""
-    stationxml: str | None = None
-    """Coordinates, operating epochs and responses: a StationXML file, a folder, glob or bucket prefix of them
-    (storage_options are used where the scheme is that of url), or an FDSN station service
-    (https://HOST/fdsnws/station/1); null: none."""
-    storage_options: StorageOptions = {}
-    """Passed to fsspec, e.g. {anon: true, endpoint_url: ...}. Credentials belong in the environment."""
-    access: AccessConfig = AccessConfig()
-    """How patiently a remote archive is read; changes no result."""
-    use_index: bool = True
-    """scedc: read the archive's Parquet index instead of listing days that have one (quicker for many
-    stations; it tells no versions, so a file that changed is not noticed). false: list."""
-    cube: ForeignCubeConfig | None = None
-    """For layout cube, the names in the store: {power: NAME, dims: {time: NAME, ...}, scale: db, ...}."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_public_bucket(cls, data: Any) -> Any:
-        """The address of a data centre, read anonymously, where none is given."""
-        if not isinstance(data, dict) or data.get("url") is not None:
-            return data
-        bucket = PUBLIC_BUCKETS.get(data.get("layout", "sds"))
-        if bucket is None:
-            return {key: value for key, value in data.items() if key != "url"}
-        return {**data, "url": bucket, "storage_options": {"anon": True, **data.get("storage_options", {})}}
 
 
 class KaiserTaper(Section):

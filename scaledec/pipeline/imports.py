@@ -43,7 +43,7 @@ def list_foreign_cube(config: Config) -> tuple[ForeignCube, Listing, tuple[TimeR
 
     archive, imported = config.archive, config.spectrogram.imported
     assert archive.cube is not None
-    foreign = open_foreign(Location(archive.url, archive.storage_options), archive.cube)
+    foreign = open_foreign(archive.location, archive.cube)
     if imported is None:
         raise ConfigError(f"spectrogram.imported is missing; by {foreign} it is\n{describe(foreign)}")
     grid = config.spectrogram_grid

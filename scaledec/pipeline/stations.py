@@ -74,7 +74,6 @@ def unusable_metadata(plan: CubePlan, stations: Stations | None) -> list[Failure
 
 def _place(config: Config, url: str) -> Location:
     """Where the metadata lie; the archive's storage options are for places of its own scheme."""
-    from scaledec.archive.archive import access_of
 
     archive = config.archive
     same = (
@@ -82,4 +81,4 @@ def _place(config: Config, url: str) -> Location:
         if "://" in url
         else "://" not in archive.url
     )
-    return Location(url, archive.storage_options if same else {}, access_of(archive))
+    return Location(url, archive.storage_options if same else {}, archive.access.settings)

@@ -20,7 +20,6 @@ from scaledec.archive.stations import Stations
 from scaledec.config import Config, cube_fingerprint
 from scaledec.errors import ConfigError, StoreNotFoundError
 from scaledec.grid import Grid, SpectrogramGrid
-from scaledec.location import Location
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
 from scaledec.stages.cube_stations import OutsideEpochs, StationRules, rules_of
@@ -325,8 +324,7 @@ def _sharers_together(places: npt.NDArray[np.int32], channels: Sequence[ChannelI
 
 def _ahead(config: Config) -> int:
     """Bytes of objects that a worker fetches while it computes."""
-    is_here = Location(config.archive.url).is_local
-    return 0 if is_here else config.archive.access.read_ahead_bytes
+    return 0 if config.archive.location.is_local else config.archive.access.read_ahead_bytes
 
 
 def _memory(largest_files: int, grid: SpectrogramGrid, segment_bytes: int) -> int:

@@ -67,7 +67,7 @@ class ImportContext:
         assert isinstance(grid, ImportedGrid)
         return cls(
             cube=cube,
-            source=Location(archive.url, archive.storage_options),
+            source=archive.location,
             settings=archive.cube,
             grid=grid,
             told_hz=spectrogram.imported.frequencies_hz,
