@@ -317,6 +317,35 @@ def test_a_glob_and_a_bucket_work_as_a_folder_does(tmp_path: Path) -> None:
         assert epoch.latitude == 12.0
 
 
+def test_documents_and_gains_lie_in_a_bucket_as_well(
+    s3_folder: Path, s3_options: dict[str, Any], opened: list[str]
+) -> None:
+    prefix = s3_folder / "bucket" / "FDSNstationXML"
+    write(prefix / "XX" / "XX_AAA.xml", Epoch(response=geophone()))
+    write(prefix / "XX" / "XX_BBB.xml", Epoch(OTHER))
+
+    def ask() -> Stations:
+        kept = Location("s3://bucket/root/_scaledec", s3_options)
+        return read_stations(
+            Location("s3://bucket/FDSNstationXML", s3_options),
+            [CHANNEL],
+            index=kept.child("stations"),
+            responses=kept.child("responses"),
+            request=REQUEST,
+            start_ns=START_NS,
+            end_ns=END_NS,
+        )
+
+    [span] = ask().responses(CHANNEL, START_NS, END_NS)
+    place = Location("s3://bucket/root/_scaledec/responses", s3_options)
+    assert load_gain_db(place, str(span.response)).shape == (33,)
+    assert ask().responses(CHANNEL, START_NS, END_NS) == (span,)
+    assert opened == ["XX/XX_AAA.xml"], "once for each version"
+    one = station_sources.StationFiles.at(Location("s3://bucket/FDSNstationXML/XX/XX_AAA.xml", s3_options))
+    assert [item.key for item in one.files] == ["XX_AAA.xml"]
+    assert one.read(one.files[0]) == (prefix / "XX" / "XX_AAA.xml").read_bytes()
+
+
 def test_a_place_without_stationxml_is_refused_with_what_would_do(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"no StationXML at .*correct archive.stationxml"):
         read(tmp_path / "nowhere", tmp_path)
