@@ -191,12 +191,14 @@ class PretrainConfig(Section):
 class ClusterConfig(Section):
     """Clustering of the embeddings."""
 
-    method: Literal["dec", "idec", "kmeans", "gmm"] = "idec"
-    """idec keeps the decoder and its loss, dec drops them; kmeans and gmm stop at the initialisation."""
+    method: Literal["dec", "idec", "n2d", "kmeans", "gmm"] = "idec"
+    """idec keeps the decoder and its loss, dec drops them; n2d teaches the network the clusters of the
+    embedding's manifold; kmeans and gmm stop at the initialisation."""
     n_clusters: Annotated[int, Field(ge=2)] = 8
     """Number of clusters."""
-    init: Literal["kmeans", "gmm"] = "gmm"
-    """How the first centroids are found (gmm: full covariance)."""
+    init: Literal["kmeans", "gmm", "manifold"] = "gmm"
+    """How the first centroids are found (gmm: full covariance; manifold: a mixture in a layout of nearest
+    neighbours, which finds clusters of any shape)."""
     restarts: Count = 20
     """Random starts of the initialisation; the best is kept."""
     gamma: NonNegative = 0.1

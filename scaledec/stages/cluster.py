@@ -8,7 +8,7 @@ the stage is finished.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -18,11 +18,13 @@ import torch
 from scaledec.config import Config, pretrain_fingerprint, run_fingerprint
 from scaledec.errors import StoreConflictError, StoreNotFoundError
 from scaledec.location import Location
-from scaledec.numerics.dec.loss import loss_weights
+from scaledec.numerics.augment import Augmentation
+from scaledec.numerics.dec.loss import LossWeights, loss_weights
 from scaledec.numerics.dec.sphere import sphere_network
 from scaledec.numerics.metrics import effective_clusters
 from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining, Record, SavedState
 from scaledec.stages.cluster_results import (
+    Baseline,
     Labelled,
     assign_all,
     baseline_models,
@@ -33,19 +35,19 @@ from scaledec.stages.cluster_results import (
     write_metrics,
 )
 from scaledec.stages.cluster_start import Starts, find_starts
-from scaledec.stages.cluster_target import sum_over_ranks
+from scaledec.stages.cluster_target import cell_variance
 from scaledec.stages.pretrain import PRETRAINED
 from scaledec.training.checkpoint import load_state
-from scaledec.training.data import StoredWindows, TrainingData, WindowSource, load_windows, rank_slice
+from scaledec.training.data import StoredWindows, TrainingData, WindowSource, load_windows
 from scaledec.training.saved_model import Assignment, SavedModel
 from scaledec.training.session import TrainingSession
 
 __all__ = ["ClusterJob", "ClusterOutcome", "cluster_loop"]
 
-Method: TypeAlias = Literal["dec", "idec", "kmeans", "gmm"]
+Method: TypeAlias = Literal["dec", "idec", "n2d", "kmeans", "gmm"]
 
-# Windows whose sums are taken at once: temporaries of a few MB.
-_BLOCK = 64
+TAUGHT_GAMMA = 1.0
+"""Weight of the clustering loss while the network learns the manifold's clusters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +62,8 @@ class ClusterJob:
     """Training store that every window's assignments are added to; ``None``: they are not kept."""
     method: Method = "idec"
     n_clusters: int = 8
-    init: Literal["kmeans", "gmm"] = "gmm"
-    """Where DEC's centroids start."""
+    init: Literal["kmeans", "gmm", "manifold"] = "gmm"
+    """Where DEC's centroids start; ``n2d`` always starts from the manifold."""
     restarts: int = 20
     """Random starts of k-means and of the mixture."""
     gamma: float = 1.0
@@ -81,14 +83,23 @@ class ClusterJob:
     """Refreshes of the target distribution in one pass."""
     tolerance: float = 0.003
     """Stop when a smaller share of windows changed its label."""
+    taught_epochs: int = 10
+    """So many first passes bring the network to tell the manifold's clusters apart, where it starts there."""
+    augmentation: Augmentation | None = None
+    """Moves of the windows trained on, new ones each epoch; ``None``: as they are."""
     seed: int = 0
-    """Of the restarts and of shuffling."""
+    """Of the restarts, of shuffling and of moves."""
     fingerprint: str = ""
     """Of the settings; a model or checkpoint of another one is refused."""
     pretrain_fingerprint: str = ""
     """Of the settings of the pretrained model; one of other settings is refused."""
     table_bytes: int = 256 * 2**20
     """Largest table of soft assignments kept in memory; it changes the speed, not the numbers."""
+
+    @property
+    def starts_on_manifold(self) -> bool:
+        """Whether the manifold's clusters are where training starts."""
+        return self.method == "n2d" or (self.init == "manifold" and self.method in ("dec", "idec"))
 
     @classmethod
     def from_config(cls, config: Config, run: Location, training_set: Location) -> ClusterJob:
@@ -156,14 +167,17 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
         _check_fingerprint(job.run, job.fingerprint, saved[1]["fingerprint"], "checkpoints")
         starts = Starts.from_tensors(saved[0], job.n_clusters, pretrained.spec.latent)
     else:
-        starts = find_starts(session, z_pretrained, job.n_clusters, restarts=job.restarts, seed=job.seed)
+        k, is_manifold = job.n_clusters, job.starts_on_manifold
+        starts = find_starts(
+            session, z_pretrained, k, restarts=job.restarts, seed=job.seed, manifold=is_manifold
+        )
     baselines = baseline_models(pretrained, starts, z_pretrained, alpha=job.alpha)
 
     history: tuple[Record, ...] = ()
     if job.method in ("kmeans", "gmm"):
         model, z_final = baselines[job.method], z_pretrained
     else:
-        model, history = _train(session, job, pretrained, baselines[job.init], starts, training, saved)
+        model, history = _train(session, job, pretrained, baselines, starts, training, saved)
         z_final = embed_all(session, model, training)
         model = largest_first(model, z_final)
 
@@ -185,23 +199,27 @@ def _train(
     session: TrainingSession,
     job: ClusterJob,
     pretrained: SavedModel,
-    start: SavedModel,
+    baselines: Mapping[Baseline, SavedModel],
     starts: Starts,
     training: TrainingData,
     saved: SavedState | None,
 ) -> tuple[SavedModel, tuple[Record, ...]]:
-    """DEC or IDEC from the centroids of ``start``, or from a checkpoint."""
-    assert job.method in ("dec", "idec")
-    weights = loss_weights(
-        method=job.method,
-        form=job.loss,
-        gamma=job.gamma,
-        n_clusters=job.n_clusters,
-        variance=_variance(session, training.windows),
-    )
+    """DEC, IDEC or N2D from their first centroids, or from a checkpoint."""
+    assert job.method in ("dec", "idec", "n2d")
+    variance = cell_variance(session, training.windows)
+
+    def weights(gamma: float) -> LossWeights:
+        return loss_weights(
+            method="dec" if job.method == "dec" else "idec",
+            form=job.loss,
+            gamma=gamma,
+            n_clusters=job.n_clusters,
+            variance=variance,
+        )
+
     settings = DecSettings(
         method=job.method,
-        weights=weights,
+        weights=weights(job.gamma),
         alpha=job.alpha,
         epochs=job.epochs,
         batch=job.batch,
@@ -210,8 +228,15 @@ def _train(
         tolerance=job.tolerance,
         seed=job.seed,
         table_bytes=job.table_bytes,
+        augmentation=job.augmentation,
+        taught_steps=_taught_steps(job, len(training)),
+        taught_weights=weights(TAUGHT_GAMMA),
     )
-    network, centroids = copy.deepcopy(pretrained.network), start.centroids
+    network = copy.deepcopy(pretrained.network)
+    if starts.manifold is None:
+        centroids = baselines["kmeans" if job.init == "kmeans" else "gmm"].centroids
+    else:
+        centroids = starts.manifold.fit.means
     if _is_sphered(job, pretrained):
         matrix = starts.sphering(session)
         sphere_network(network, matrix)
@@ -222,6 +247,7 @@ def _train(
         torch.from_numpy(centroids),
         training,
         settings,
+        teacher=None if starts.manifold is None else starts.manifold.log_posterior,
         carried=(starts.tensors, {"fingerprint": job.fingerprint}),
         on_refresh=lambda history: write_metrics(session, job.run, history),
     )
@@ -237,6 +263,13 @@ def _train(
         job.alpha,
     )
     return model, outcome.history
+
+
+def _taught_steps(job: ClusterJob, n: int) -> int:
+    """Steps that follow the manifold: all of them for ``n2d``, which has no target of its own."""
+    if not job.starts_on_manifold:
+        return 0
+    return -(-n // job.batch) * (job.epochs if job.method == "n2d" else job.taught_epochs)
 
 
 def _is_sphered(job: ClusterJob, pretrained: SavedModel) -> bool:
@@ -281,17 +314,6 @@ def _check_fingerprint(run: Location, expected: str, found: str, what: str) -> N
         )
 
 
-def _variance(session: TrainingSession, windows: torch.Tensor) -> float:
-    """Variance of all cells of all windows, in float64; each rank sums over its share."""
-    share = windows[rank_slice(len(windows), session.rank, session.world_size)]
-    sums = torch.zeros(2, dtype=torch.float64)
-    for start in range(0, len(share), _BLOCK):
-        cells = share[start : start + _BLOCK].double()
-        sums += torch.stack([cells.sum(), cells.square().sum()]).cpu()
-    mean, mean_square = (sum_over_ranks(session, sums) / windows.numel()).tolist()
-    return float(mean_square - mean**2)
-
-
 def _outcome(job: ClusterJob, found: Assignment, history: Sequence[Record]) -> ClusterOutcome:
     counts = np.bincount(found.label, minlength=job.n_clusters).tolist()
     last: Record = history[-1] if history else {"stop_reason": "start", "epoch": 0, "step": 0}
@@ -318,7 +340,7 @@ def _facts(job: ClusterJob, outcome: ClusterOutcome, starts: Starts, pretrained:
         "steps": outcome.steps,
         "counts": list(outcome.counts),
         "init": job.init,
-        "sphered": job.method in ("dec", "idec") and _is_sphered(job, pretrained),
+        "sphered": job.method in ("dec", "idec", "n2d") and _is_sphered(job, pretrained),
         "restarts": job.restarts,
         "seed": job.seed,
         "pretrained": {"checksum": pretrained.checksum, **pretrained.facts},

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.dec.assignment import kl_divergence, log_soft_assignment
 from scaledec.numerics.dec.health import check_finite, check_occupied, check_spread
 from scaledec.numerics.dec.loss import LossWeights
@@ -30,7 +31,7 @@ from scaledec.training.checkpoint import (
     with_prefix,
     without_prefix,
 )
-from scaledec.training.data import Batch, TrainingData, rank_slice
+from scaledec.training.data import Batch, Moved, TrainingData, rank_slice
 from scaledec.training.session import TrainingSession, sum_gradients
 
 __all__ = ["DecOutcome", "DecSettings", "DecTraining", "Record", "SavedState"]
@@ -53,8 +54,8 @@ EMPTY_REFRESHES = 10
 class DecSettings:
     """What decides the training, given windows, network and first centroids."""
 
-    method: Literal["dec", "idec"]
-    """``idec`` trains the decoder too, against forgetting what a window looks like."""
+    method: Literal["dec", "idec", "n2d"]
+    """``idec`` and ``n2d`` train the decoder too, against forgetting what a window looks like."""
     weights: LossWeights
     alpha: float
     epochs: int
@@ -67,6 +68,12 @@ class DecSettings:
     seed: int
     table_bytes: int = 256 * 2**20
     """Largest table of soft assignments kept between refreshes; beyond it they are computed again."""
+    augmentation: Augmentation | None = None
+    """Moves of the windows trained on; targets are always those of the windows as they are."""
+    taught_steps: int = 0
+    """So many first steps follow the teacher instead of DEC's own target; labels cannot settle before."""
+    taught_weights: LossWeights | None = None
+    """Weights of these steps: the teacher needs no caution, whatever gamma; ``None``: as afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,8 @@ class DecTraining:
         All training windows, the same on each rank, on the session's device.
     settings
         See there.
+    teacher
+        log p (window, cluster) that the first ``taught_steps`` follow.
     carried
         Tensors and values that every checkpoint keeps along, such as the initialisation.
     on_refresh
@@ -110,13 +119,14 @@ class DecTraining:
         data: TrainingData,
         settings: DecSettings,
         *,
+        teacher: Tensor | None = None,
         carried: SavedState = ({}, {}),
         on_refresh: Callable[[Sequence[Record]], None] = lambda history: None,
     ) -> None:
         self._session, self._network, self._data, self._settings = session, network, data, settings
-        self._carried, self._on_refresh = carried, on_refresh
+        self._teacher, self._carried, self._on_refresh = teacher, carried, on_refresh
         self._centroids = nn.Parameter(centroids.detach().to(session.device, torch.float32, copy=True))
-        trained = network.parameters() if settings.method == "idec" else network.encoder_parameters()
+        trained = network.encoder_parameters() if settings.method == "dec" else network.parameters()
         self._parameters = [*trained, self._centroids]
         self._optimiser = torch.optim.Adam(self._parameters, settings.learning_rate, fused=True)
         steps = -(-len(data) // settings.batch)
@@ -162,12 +172,13 @@ class DecTraining:
                 rank=session.rank,
                 world_size=session.world_size,
             )
+            moved = Moved.of(settings.augmentation, len(self._data), seed=settings.seed, epoch=self._epoch)
             for self._step_of_epoch, batch in enumerate(batches):
                 if self._step_of_epoch < first:
                     continue
                 if self._refresh_due and self._refresh():
                     break
-                self._train_on(batch)
+                self._train_on(batch, moved(batch))
             else:
                 self._epoch, first = self._epoch + 1, 0
         if not self._stopped:
@@ -203,11 +214,12 @@ class DecTraining:
             table_bytes=self._settings.table_bytes,
         )
 
-    def _train_on(self, batch: Batch) -> None:
+    def _train_on(self, batch: Batch, x_NPTF: Tensor) -> None:
         self._optimiser.zero_grad()
-        if len(batch.windows):
-            reconstruction, kl = self._losses(batch)
-            weights = self._settings.weights
+        if len(x_NPTF):
+            noise = Noise(self._settings.seed, self._epoch, batch.position)
+            reconstruction, kl = self._losses(x_NPTF, noise, self._log_target(batch))
+            weights = self._weights
             loss = (weights.reconstruction * reconstruction + weights.clustering * kl) / batch.n_global
             torch.autograd.backward(loss)
             sums = torch.stack([reconstruction.detach(), kl.detach(), kl.new_tensor(len(batch.windows))])
@@ -216,19 +228,32 @@ class DecTraining:
         self._optimiser.step()
         self._step += 1
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _log_target(self, batch: Batch) -> Tensor:
+        """log p (n, cluster) of the batch's windows as they are."""
+        if self._is_taught:
+            assert self._teacher is not None
+            return self._teacher[batch.position]
+        return self._current.log_target(batch.windows, batch.position)
+
+    @property
+    def _is_taught(self) -> bool:
+        return self._teacher is not None and self._step < self._settings.taught_steps
+
+    @property
+    def _weights(self) -> LossWeights:
+        taught = self._settings.taught_weights
+        return self._settings.weights if taught is None or not self._is_taught else taught
+
+    def _losses(self, x_NPTF: Tensor, noise: Noise, log_p: Tensor) -> tuple[Tensor, Tensor]:
         """Mean squared error of each window and KL of each window, both summed over the batch's share."""
-        x_NPTF = batch.windows
-        noise = Noise(self._settings.seed, self._epoch, batch.position)
-        if self._settings.method == "idec":
-            x_hat, z_ND = self._network(x_NPTF, noise)
-            reconstruction = (x_hat - x_NPTF).square().flatten(1).mean(dim=1).sum()
-        else:
+        if self._settings.method == "dec":
             z_ND = self._network.encode(x_NPTF, noise)
             reconstruction = z_ND.new_zeros(())
-        log_p = self._current.log_target(x_NPTF, batch.position).to(z_ND.device)
+        else:
+            x_hat, z_ND = self._network(x_NPTF, noise)
+            reconstruction = (x_hat - x_NPTF).square().flatten(1).mean(dim=1).sum()
         log_q = log_soft_assignment(z_ND, self._centroids, self._settings.alpha)
-        return reconstruction, kl_divergence(log_p, log_q).sum()
+        return reconstruction, kl_divergence(log_p.to(z_ND.device), log_q).sum()
 
     def _refresh(self, *, last: bool = False) -> bool:
         """Take a new snapshot, write down how it goes, and say whether this is the end."""
@@ -255,7 +280,7 @@ class DecTraining:
         """Whether labels settled since they were judged last."""
         change = None if self._judged is None else self._changed(self._judged)
         self._judged, self._judged_step = self._current.labels, self._step
-        return change is not None and change < self._settings.tolerance
+        return change is not None and change < self._settings.tolerance and not self._is_taught
 
     def _changed(self, labels: Tensor) -> float:
         """Share of all windows whose label differs from ``labels`` (of this rank's share)."""
@@ -268,7 +293,7 @@ class DecTraining:
         self._totals.zero_()
         if n == 0:
             return {"reconstruction": None, "kl": None, "loss": None}
-        weights = self._settings.weights
+        weights = self._weights
         mean = {"reconstruction": reconstruction / n, "kl": kl / n}
         loss = weights.reconstruction * mean["reconstruction"] + weights.clustering * mean["kl"]
         return {**mean, "loss": loss}

@@ -23,6 +23,7 @@ from scaledec.training.session import TrainingSession
 
 __all__ = [
     "CLUSTER_METRICS_FILE",
+    "Baseline",
     "Labelled",
     "assign_all",
     "baseline_models",

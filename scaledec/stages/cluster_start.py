@@ -22,13 +22,15 @@ from scaledec.numerics.dec.initialise import (
     KMeansFit,
     fit_gaussian,
     fit_kmeans,
+    gaussian_of,
     restart_seeds,
 )
+from scaledec.numerics.dec.manifold import manifold_clusters
 from scaledec.numerics.dec.sphere import sphering_matrix
 from scaledec.stages.cluster_target import sum_over_ranks
 from scaledec.training.session import TrainingSession
 
-__all__ = ["Starts", "find_starts"]
+__all__ = ["ManifoldStart", "Starts", "find_starts"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,22 +38,38 @@ FitT = TypeVar("FitT", KMeansFit, GaussianFit)
 
 
 @dataclass(frozen=True, slots=True)
+class ManifoldStart:
+    """Clusters found in a layout of the embeddings' neighbourhoods."""
+
+    fit: GaussianFit
+    """The same clusters as a mixture of the embeddings themselves."""
+    log_posterior: Tensor
+    """float32 (window, cluster): log of the chance that a window belongs to a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
 class Starts:
-    """Both initialisations on the same embeddings: results in their own right, and where DEC begins."""
+    """The initialisations on the same embeddings: results in their own right, and where DEC begins."""
 
     kmeans: KMeansFit
     gaussian: GaussianFit
     dead: tuple[int, ...] = ()
     """Dimensions of the embedding that do not vary."""
+    manifold: ManifoldStart | None = None
+    """Clusters of the manifold, if they were asked for."""
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """All numbers, for a checkpoint."""
-        return {
+        tensors = {
             "starts.kmeans": torch.from_numpy(self.kmeans.pack()),
             "starts.gaussian": torch.from_numpy(self.gaussian.pack()),
             "starts.dead": torch.tensor(self.dead, dtype=torch.int64),
         }
+        if self.manifold is not None:
+            tensors["starts.manifold"] = torch.from_numpy(self.manifold.fit.pack())
+            tensors["starts.posterior"] = self.manifold.log_posterior
+        return tensors
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], n_clusters: int, latent: int) -> Starts:
@@ -60,11 +78,18 @@ class Starts:
             KMeansFit.unpack(tensors["starts.kmeans"].numpy(), n_clusters, latent),
             GaussianFit.unpack(tensors["starts.gaussian"].numpy(), n_clusters, latent),
             tuple(tensors["starts.dead"].tolist()),
+            ManifoldStart(
+                GaussianFit.unpack(tensors["starts.manifold"].numpy(), n_clusters, latent),
+                tensors["starts.posterior"],
+            )
+            if "starts.manifold" in tensors
+            else None,
         )
 
     def sphering(self, session: TrainingSession) -> npt.NDArray[np.float64]:
-        """The matrix (latent, latent) that makes the mixture's clusters round, of rank 0."""
-        matrix = torch.from_numpy(sphering_matrix(self.gaussian.weights, self.gaussian.covariances))
+        """The matrix (latent, latent) that makes the first clusters round, of rank 0."""
+        fit = self.gaussian if self.manifold is None else self.manifold.fit
+        matrix = torch.from_numpy(sphering_matrix(fit.weights, fit.covariances))
         shared: npt.NDArray[np.float64] = sum_over_ranks(session, matrix * (session.rank == 0)).numpy()
         return shared
 
@@ -88,9 +113,15 @@ class Starts:
 
 
 def find_starts(
-    session: TrainingSession, z_ND: npt.NDArray[np.floating], n_clusters: int, *, restarts: int, seed: int
+    session: TrainingSession,
+    z_ND: npt.NDArray[np.floating],
+    n_clusters: int,
+    *,
+    restarts: int,
+    seed: int,
+    manifold: bool = False,
 ) -> Starts:
-    """The best k-means and the best Gaussian mixture of ``restarts`` each.
+    """The best k-means and the best Gaussian mixture of ``restarts`` each, and the manifold's clusters.
 
     Parameters
     ----------
@@ -100,6 +131,8 @@ def find_starts(
         Embeddings (window, latent), the same on each rank.
     n_clusters, restarts, seed
         Number of clusters, starts of each method, and the seed that their seeds come from.
+    manifold
+        Whether to find the clusters of the manifold too.
 
     Raises
     ------
@@ -124,7 +157,19 @@ def find_starts(
         _best(session, lambda i: fit_kmeans(z, n_clusters, seeds[i]), restarts, (n_clusters, z.shape[1])),
         _best(session, gaussian, restarts, (n_clusters, z.shape[1])),
         health.dead,
+        _manifold_start(session, z, n_clusters, restarts, seed) if manifold else None,
     )
+
+
+def _manifold_start(
+    session: TrainingSession, z_ND: npt.NDArray[np.float64], n_clusters: int, restarts: int, seed: int
+) -> ManifoldStart:
+    """Found by rank 0, because a layout is one computation, and sent to all."""
+    posterior = torch.zeros((len(z_ND), n_clusters))
+    if session.rank == 0:
+        posterior += torch.from_numpy(manifold_clusters(z_ND, n_clusters, restarts=restarts, seed=seed))
+    posterior = sum_over_ranks(session, posterior)
+    return ManifoldStart(gaussian_of(z_ND, posterior.numpy(), seed), posterior)
 
 
 def _best(

@@ -24,8 +24,10 @@ from scaledec.training.data import rank_slice
 from scaledec.training.saved_model import embed_tensor
 from scaledec.training.session import TrainingSession
 
-__all__ = ["FrozenEncoder", "Snapshot", "gather_rows", "sum_over_ranks", "take_snapshot"]
+__all__ = ["FrozenEncoder", "Snapshot", "cell_variance", "gather_rows", "sum_over_ranks", "take_snapshot"]
 
+_WINDOWS = 64
+"""Windows whose cells are summed at once: temporaries of a few MB."""
 _ROWS = 16_384
 """Windows whose distances are computed at once: a few MB, whatever the training set's size."""
 
@@ -125,6 +127,17 @@ def take_snapshot(
         counts=counts.long(),
         variance=float(squares) / n,
     )
+
+
+def cell_variance(session: TrainingSession, windows: torch.Tensor) -> float:
+    """Variance of all cells of all windows, in float64; each rank sums over its share."""
+    share = windows[rank_slice(len(windows), session.rank, session.world_size)]
+    sums = torch.zeros(2, dtype=torch.float64)
+    for start in range(0, len(share), _WINDOWS):
+        cells = share[start : start + _WINDOWS].double()
+        sums += torch.stack([cells.sum(), cells.square().sum()]).cpu()
+    mean, mean_square = (sum_over_ranks(session, sums) / windows.numel()).tolist()
+    return float(mean_square - mean**2)
 
 
 def sum_over_ranks(session: TrainingSession, tensor: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from scaledec.training.checkpoint import (
     with_prefix,
     without_prefix,
 )
-from scaledec.training.data import TrainingData, fit_normaliser, load_windows
+from scaledec.training.data import Moved, TrainingData, fit_normaliser, load_windows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession, sum_gradients
 
@@ -65,7 +65,7 @@ def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome
     finished = _finished_outcome(job)
     if finished is not None:
         return finished
-    normaliser = fit_normaliser(job.normalise, job.source, clip_db=job.clip_db)
+    normaliser = job.normaliser or fit_normaliser(job.normalise, job.source, clip_db=job.clip_db)
     training_windows = load_windows(job.source, normaliser, validation=False).to(session.device)
     validation_windows = load_windows(job.source, normaliser, validation=True).to(session.device)
     progress = _Progress.start(session, job)
@@ -198,6 +198,7 @@ def _train_epoch(
     network, optimiser = progress.network, progress.optimiser
     cells = windows.cells
     total = torch.zeros((), dtype=torch.float64, device=session.device)
+    moved = Moved.of(job.augmentation, len(windows), seed=job.seed, epoch=progress.epoch)
     for batch in windows.shuffled(
         batch=job.batch,
         seed=job.seed,
@@ -205,9 +206,10 @@ def _train_epoch(
         rank=session.rank,
         world_size=session.world_size,
     ):
-        x_hat_NPTF, _ = network(batch.windows, Noise(job.seed, progress.epoch, batch.position))
+        x_NPTF = moved(batch)
+        x_hat_NPTF, _ = network(x_NPTF, Noise(job.seed, progress.epoch, batch.position))
         # This rank's sum over everyone's count: summed over ranks it is the loss of the whole batch.
-        loss = mse_loss(x_hat_NPTF, batch.windows, reduction="sum") / (batch.n_global * cells)
+        loss = mse_loss(x_hat_NPTF, x_NPTF, reduction="sum") / (batch.n_global * cells)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         sum_gradients(session, network.parameters())

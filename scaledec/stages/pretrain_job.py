@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from scaledec.config import Config, pretrain_fingerprint
 from scaledec.location import Location
+from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.nets.presets import NetworkSpec
-from scaledec.numerics.normalise import Kind
+from scaledec.numerics.normalise import Kind, Normaliser
 from scaledec.training.data import WindowSource
 
 __all__ = ["PretrainJob", "PretrainOutcome"]
@@ -23,6 +24,8 @@ class PretrainJob:
     """The sampled windows."""
     network: NetworkSpec
     normalise: Kind = "whiten"
+    normaliser: Normaliser | None = None
+    """Used as it is instead of one fitted to the training windows."""
     clip_db: tuple[float, float] | None = None
     """Bounds of power in dB before normalising."""
     epochs: int = 100
@@ -33,8 +36,10 @@ class PretrainJob:
     """Of Adam."""
     patience: int = 10
     """Stop after this many epochs without a lower validation loss."""
+    augmentation: Augmentation | None = None
+    """Moves of the windows trained on, new ones each epoch; ``None``: as they are."""
     seed: int = 0
-    """Of initial weights and shuffling."""
+    """Of initial weights, shuffling and moves."""
     fingerprint: str = ""
     """Of the settings; a model or checkpoint of another one is refused."""
     checkpoint_interval_s: float = 5.0

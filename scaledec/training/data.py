@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scaledec.errors import TrainingError
 from scaledec.location import Location
+from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.nets.base import with_planes
 from scaledec.numerics.normalise import Kind, Normaliser, Scale
 from scaledec.store.training import VALIDATION, TrainingStore
@@ -23,6 +24,7 @@ from scaledec.store.training import VALIDATION, TrainingStore
 __all__ = [
     "ArrayWindows",
     "Batch",
+    "Moved",
     "StoredWindows",
     "TrainingData",
     "WindowSource",
@@ -109,6 +111,27 @@ class Batch:
     """Where they lie in the data they come from, int64 (window,)."""
     n_global: int
     """Windows of the batch over all ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The windows of an epoch's batches as training sees them: moved at random, or as they are."""
+
+    augmentation: Augmentation | None
+    moves: Tensor | None
+    """Of every window of the training data (window, 2, 3)."""
+
+    @classmethod
+    def of(cls, augmentation: Augmentation | None, n: int, *, seed: int, epoch: int) -> Moved:
+        """Draw the moves of all ``n`` windows, the same on every rank."""
+        moves = None if augmentation is None else augmentation.draw(n, seed=seed, epoch=epoch)
+        return cls(augmentation, moves)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Windows (n, plane, frame, frequency) of a batch."""
+        if self.augmentation is None or self.moves is None or not len(batch.windows):
+            return batch.windows
+        return self.augmentation.apply(batch.windows, self.moves[batch.position])
 
 
 class TrainingData:

@@ -30,7 +30,7 @@ __all__ = ["Assignment", "Mixture", "SavedModel", "embed_tensor"]
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
-Method: TypeAlias = Literal["autoencoder", "dec", "idec", "kmeans", "gmm"]
+Method: TypeAlias = Literal["autoencoder", "dec", "idec", "n2d", "kmeans", "gmm"]
 
 _WEIGHTS = "model.safetensors"
 _FACTS = "model.json"
@@ -206,7 +206,7 @@ class SavedModel:
     def assign(self, z_ND: npt.NDArray[np.floating]) -> Assignment:
         """Cluster, confidence and distance of each embedding (window, latent).
 
-        ``dec``, ``idec`` and ``kmeans`` take the greatest soft assignment (Student's t with ``alpha``
+        All but ``gmm`` take the greatest soft assignment (Student's t with ``alpha``
         degrees of freedom: Xie et al., 2016, equation 1), which is the nearest centroid; ``gmm`` takes
         the greatest posterior probability.
 

@@ -38,6 +38,7 @@ HEAVY = {
         "numerics.signal.stft",
         "numerics.nets",
         "numerics.dec",
+        "numerics.augment",
         "numerics.normalise",
         "training",
         "stages.pretrain",

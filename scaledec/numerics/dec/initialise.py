@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -23,6 +24,7 @@ __all__ = [
     "KMeansFit",
     "fit_gaussian",
     "fit_kmeans",
+    "gaussian_of",
     "restart_seeds",
 ]
 
@@ -82,6 +84,16 @@ class GaussianFit:
         """Of two restarts the one of greater quality is better: no degenerate component, then likelihood."""
         return float(not self.degenerate), self.lower_bound
 
+    def log_posterior(self, z: npt.ArrayLike) -> Float64Array:
+        """Log of the chance (n, K) that embeddings (n, D) belong to each component."""
+        points = np.asarray(z, dtype=np.float64)
+        cholesky = np.linalg.cholesky(np.linalg.inv(self.covariances))
+        joint = np.empty((len(points), len(self.weights)))
+        for k, (mean, factor) in enumerate(zip(self.means, cholesky, strict=True)):
+            joint[:, k] = np.log(np.diagonal(factor)).sum() - np.square((points - mean) @ factor).sum(1) / 2
+        joint += np.log(np.maximum(self.weights, np.finfo(np.float64).tiny))
+        return np.asarray(joint - scipy.special.logsumexp(joint, axis=1, keepdims=True))
+
     def pack(self) -> Float64Array:
         """All numbers in one vector, to be sent to other ranks."""
         head = [self.lower_bound, float(self.degenerate), self.seed]
@@ -100,6 +112,29 @@ class GaussianFit:
             degenerate=bool(vector[1]),
             seed=int(vector[2]),
         )
+
+
+def gaussian_of(z: npt.ArrayLike, log_posterior: npt.ArrayLike, seed: int) -> GaussianFit:
+    """The mixture that clusters found elsewhere make of embeddings (N, D): one maximisation step.
+
+    Parameters
+    ----------
+    z
+        Embeddings (N, D).
+    log_posterior
+        Log of the chance (N, K) that each belongs to each cluster.
+    seed
+        That the clusters were found with; only written down.
+    """
+    data, share = np.asarray(z, dtype=np.float64), np.exp(np.asarray(log_posterior, dtype=np.float64))
+    mass = np.maximum(share.sum(axis=0), np.finfo(np.float64).eps)
+    means = (share.T @ data) / mass[:, None]
+    floor = REGULARISATION * np.diag(np.maximum(data.var(axis=0), np.finfo(np.float64).tiny))
+    covariances = np.stack(
+        [(share[:, k, None] * (data - m)).T @ (data - m) / mass[k] + floor for k, m in enumerate(means)]
+    )
+    degenerate = bool(mass.min() < data.shape[1] + 1)
+    return GaussianFit(mass / mass.sum(), means, covariances, 0.0, degenerate, seed)
 
 
 def restart_seeds(seed: int, restarts: int) -> tuple[int, ...]:
