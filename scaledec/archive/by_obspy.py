@@ -11,10 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from scaledec.archive.rescue import RECORD_START
+from scaledec.archive.rescue import LENGTH_IN_1000, RECORD_START, byte_order, place_of_length
 from scaledec.vocabulary import ChannelId
 
 __all__ = ["ObspyTrace", "read_with_obspy"]
+
+
+_HEADER_2 = 64
+_ENCODING_IN_1000 = 4
+# Bytes of a sample by encoding: the integers and floats, GEOSCOPE, CDSN, SRO, DWWSSN. Steim gets below one.
+_BYTES_PER_SAMPLE = {1: 2.0, 3: 4.0, 4: 4.0, 5: 8.0, 12: 3.0, 13: 2.0, 14: 2.0, 16: 2.0, 30: 2.0, 32: 2.0}
+_FEWEST_BYTES_PER_SAMPLE = 0.5
 
 
 class ObspyTrace(NamedTuple):
@@ -37,6 +44,7 @@ def read_with_obspy(data: bytes, *, headers_only: bool = False) -> tuple[list[Ob
     """
     if RECORD_START.search(data) is None:
         raise ValueError("no record header in it")
+    _check_claims(data)
     with warnings.catch_warnings():
         # ObsPy 1.5 looks up its plugins through a deprecated interface of importlib.metadata.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -47,10 +55,31 @@ def read_with_obspy(data: bytes, *, headers_only: bool = False) -> tuple[list[Ob
             stream = obspy.read(io.BytesIO(data), format="MSEED", headonly=headers_only)
         except Exception as error:  # ObsPy documents no base class for what its readers raise
             raise ValueError(f"ObsPy: {type(error).__name__}: {error}") from error
+    if not headers_only and any(len(trace.data) != trace.stats.npts for trace in stream):
+        raise ValueError("ObsPy: finds fewer samples than the headers say")
     traces = [
         _from_obspy(trace) for trace in stream if trace.data.dtype.kind in "if" and trace.stats.npts > 0
     ]
     return traces, [f"ObsPy: {warning.message}" for warning in caught]
+
+
+def _check_claims(data: bytes) -> None:
+    """Raise ``ValueError`` if a header claims more samples than its record can hold.
+
+    The library inside ObsPy would read on behind the record: what it returns is then other memory.
+    """
+    for found in RECORD_START.finditer(data):
+        header = data[found.start() : found.start() + _HEADER_2]
+        if len(header) < _HEADER_2 or header[:2] == b"MS":
+            continue
+        order = byte_order(header)
+        number = int.from_bytes(header[30:32], order)
+        length, size = len(data) - found.start(), _FEWEST_BYTES_PER_SAMPLE
+        if (place := place_of_length(header)) is not None:
+            length = min(length, 1 << min(header[place + LENGTH_IN_1000], 31))
+            size = _BYTES_PER_SAMPLE.get(header[place + _ENCODING_IN_1000], size)
+        if number * size > length - int.from_bytes(header[44:46], order):
+            raise ValueError(f"ObsPy is not asked: the header at {found.start()} claims {number} samples")
 
 
 @contextlib.contextmanager

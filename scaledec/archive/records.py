@@ -174,6 +174,8 @@ def _decode_records(segment: Any, channel: ChannelId, findings: Findings, data: 
     """Record by record, for segments that mix encodings or hold text or a damaged record."""
     for entry in segment.recordlist:
         record = entry.record
+        if record.samplecnt <= 0:  # counted by the survey of all records
+            continue
         try:
             samples = _samples_of(record)
         except (RuntimeError, ValueError) as error:

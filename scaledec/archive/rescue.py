@@ -15,11 +15,22 @@ import numpy as np
 import numpy.typing as npt
 from pymseed import MS3Record
 
-__all__ = ["RECORD_START", "Survey", "describe", "good_records", "whole_records"]
+__all__ = [
+    "LENGTH_IN_1000",
+    "RECORD_START",
+    "Survey",
+    "byte_order",
+    "describe",
+    "good_records",
+    "place_of_length",
+    "whole_records",
+]
 
 # Sequence number, quality and reserved byte of a miniSEED 2 header; indicator and version of miniSEED 3.
 RECORD_START = re.compile(rb"[0-9 \x00]{6}[DRQM][ \x00]|MS\x03")
 """How a header begins."""
+LENGTH_IN_1000 = 6
+"""Where blockette 1000 holds the exponent of 2 that is the record's length."""
 
 _QUALITIES = np.frombuffer(b"DRQM", np.uint8)
 _LONGEST_RECORD_2 = 1 << 16
@@ -36,7 +47,6 @@ _FIRST_BLOCKETTE = slice(46, 48)
 _FIXED_HEADER_2 = 48
 _YEARS = range(1900, 2101)
 _BLOCKETTE_1000 = 1000
-_LENGTH_IN_1000 = 6
 # Each false start costs about 20 microseconds; beyond this many the rest is taken as garbage.
 _MOST_FALSE_STARTS = 20_000
 _QUOTED = 60
@@ -70,7 +80,7 @@ def whole_records(data: bytes) -> Survey | None:
     octets = np.frombuffer(data, np.uint8).reshape(-1, length)
     if not (np.isin(octets[:, 6], _QUALITIES).all() and (octets[:, 0] < ord(":")).all()):
         return None
-    place = _place_of_length(data[: min(length, _LONGEST_HEADER_2)])
+    place = place_of_length(data[: min(length, _LONGEST_HEADER_2)])
     if place is not None and not _lengths_agree(octets, place):
         return None
     n_without = len(octets) - int(np.count_nonzero(octets[:, _COUNT] | octets[:, _COUNT + 1]))
@@ -80,15 +90,20 @@ def whole_records(data: bytes) -> Survey | None:
 def _lengths_agree(octets: npt.NDArray[np.uint8], place: int) -> bool:
     """Whether all records (one a row) have blockette 1000 where the first one has it, with its length."""
     first = _FIRST_BLOCKETTE.start
-    telling = octets[:, [first, first + 1, place, place + 1, place + _LENGTH_IN_1000]]
+    telling = octets[:, [first, first + 1, place, place + 1, place + LENGTH_IN_1000]]
     return bool((telling == telling[0]).all())
 
 
-def _place_of_length(record: bytes) -> int | None:
+def byte_order(record: bytes) -> Literal["big", "little"]:
+    """Of a miniSEED 2 header: the one in which its year makes sense."""
+    return "big" if int.from_bytes(record[_YEAR], "big") in _YEARS else "little"
+
+
+def place_of_length(record: bytes) -> int | None:
     """Where blockette 1000 begins; ``None`` in a record that has none and ends where the next one begins."""
-    order: Literal["big", "little"] = "big" if int.from_bytes(record[_YEAR], "big") in _YEARS else "little"
+    order = byte_order(record)
     place = int.from_bytes(record[_FIRST_BLOCKETTE], order)
-    while _FIXED_HEADER_2 <= place < len(record) - _LENGTH_IN_1000:
+    while _FIXED_HEADER_2 <= place < len(record) - LENGTH_IN_1000:
         if int.from_bytes(record[place : place + 2], order) == _BLOCKETTE_1000:
             return place
         following = int.from_bytes(record[place + 2 : place + 4], order)
@@ -157,8 +172,8 @@ def _is_as_long_as_it_says(view: memoryview, offset: int, length: int) -> bool:
     channel stand inside it.
     """
     record = view[offset : offset + length]
-    place = _place_of_length(bytes(record[:_LONGEST_HEADER_2]))
-    if place is not None and 1 << record[place + _LENGTH_IN_1000] != length:
+    place = place_of_length(bytes(record[:_LONGEST_HEADER_2]))
+    if place is not None and 1 << record[place + LENGTH_IN_1000] != length:
         return False
     return not any(
         found.start() % _SHORTEST_RECORD_2 == 0 and record[found.start() :][_CODES] == record[_CODES]

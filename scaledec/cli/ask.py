@@ -23,7 +23,7 @@ def status(config_path: str, overrides: Sequence[str], failures: bool) -> int:
     click.echo(found.table())
     if failures:
         for failure in found.failures:
-            click.echo(f"{failure.key}\t{failure.reason}")
+            click.echo(f"{failure.where}\t{failure.reason}")
     return 0
 
 

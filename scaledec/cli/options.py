@@ -47,7 +47,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         click.echo(f"{outcome.stage}: {outcome.message}", err=True)
         for failure in outcome.failures[:_MOST_FAILURES_SHOWN]:
-            click.echo(f"  could not use {failure.key}: {failure.reason}", err=True)
+            click.echo(f"  could not use {failure.where}: {failure.reason}", err=True)
         left = len(outcome.failures) + outcome.n_unlisted_failures - _MOST_FAILURES_SHOWN
         if left > 0:
             click.echo(f"  and {left} more: `scaledec status CONFIG --failures` lists them all", err=True)

@@ -19,8 +19,18 @@ ResultT = TypeVar("ResultT")
 class Engine(AbstractContextManager["Engine"], Protocol):
     """Runs a function over tasks; entered before use, left (and its workers stopped) after."""
 
-    def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
-        """Yield one result a task, in completion order; raise what stops the whole run."""
+    def run(
+        self,
+        function: Callable[[TaskT], ResultT],
+        tasks: Iterable[TaskT],
+        *,
+        lost: Callable[[TaskT, str], ResultT] | None = None,
+    ) -> Iterator[ResultT]:
+        """Yield one result a task, in completion order; raise what stops the whole run.
+
+        A task that ends its worker process again and again has the result that ``lost`` makes of it and
+        a sentence; without ``lost`` it stops the run. An engine without worker processes ends with it.
+        """
         ...
 
     def memory_per_worker(self) -> int | None:

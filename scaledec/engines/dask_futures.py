@@ -58,6 +58,10 @@ DASHBOARD = "127.0.0.1:0"
 """Any free port of the loopback interface; left out, Dask takes 8787, or warns that it is taken."""
 
 _DEATHS = 3
+# A scheduler that counts deaths itself tells of several at once.
+_TOLD_DEATHS = 2
+# In a row, without a result in between: more than the hours of one bad day file. Then it is no bad input.
+_MOST_LOST = 30
 _PER_THREAD = 3  # in flight: one at work, one waiting at the worker, one at the scheduler
 _LOOK_S = 5.0
 _NO_WORKERS_S = 120.0
@@ -68,7 +72,9 @@ def run_futures(
     function: Callable[[TaskT], ResultT],
     tasks: Iterable[TaskT],
     *,
+    lost: Callable[[TaskT, str], ResultT] | None = None,
     own_scheduler: bool,
+    revive: Callable[[], object] | None = None,
 ) -> Iterator[ResultT]:
     """Run tasks on a Dask client's workers and yield results in completion order.
 
@@ -79,16 +85,22 @@ def run_futures(
     ----------
     client
         A connected client.
+    lost
+        What a task results in that ended its worker process again and again, the last time while it flew
+        alone, with a sentence that says so; ``None``: the run ends.
     own_scheduler
         Whether the scheduler runs with :data:`SCHEDULER_SETTINGS`; another one counts deaths itself.
+    revive
+        Called every few seconds while there are fewer workers than there were.
 
     Raises
     ------
     EngineError
-        If a task's worker died three times, or workers or scheduler are lost for good.
+        If a task ended its worker and there is no ``lost``, if that happens to task after task, or if
+        workers or scheduler are lost for good.
     """
     with remembered_interrupts() as check:
-        window = _Window(client, function, own_scheduler=own_scheduler)
+        window = _Window(client, function, lost, revive, own_scheduler=own_scheduler)
         try:
             for result in window.run(iter(tasks)):
                 # Futures are dropped at every turn, and an interrupt inside their __del__ is forgotten.
@@ -112,10 +124,22 @@ def usable_memory(client: Client) -> int | None:
 class _Window:
     """The tasks in flight."""
 
-    def __init__(self, client: Client, function: Callable[[Any], Any], *, own_scheduler: bool) -> None:
+    def __init__(
+        self,
+        client: Client,
+        function: Callable[[Any], Any],
+        lost: Callable[[Any, str], Any] | None,
+        revive: Callable[[], object] | None,
+        *,
+        own_scheduler: bool,
+    ) -> None:
         self._client = client
         self._function = function
-        self._own_scheduler = own_scheduler
+        self._lost = lost
+        self._revive = revive
+        self._most_threads = 0
+        self._most_deaths = _DEATHS if own_scheduler else _TOLD_DEATHS
+        self._n_lost = 0
         self._flying: dict[str, tuple[Future, Any]] = {}
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._deaths: dict[str, int] = {}
@@ -167,6 +191,9 @@ class _Window:
                 f"the connection to the Dask scheduler at {_address(self._client)} is lost: {error}; "
                 "run again, what is done stays done"
             ) from error
+        self._most_threads = max(self._most_threads, threads)
+        if threads < self._most_threads and self._revive is not None:
+            self._revive()
         if threads:
             self._workers_seen = now
             self._size = _PER_THREAD * threads
@@ -194,7 +221,7 @@ class _Window:
             if status == "finished":
                 finished.append(future)
             elif status in ("error", "cancelled"):
-                self._explain(future, status)
+                yield from self._explain(future, status)
             else:
                 # Its result was lost with its worker and is computed again.
                 future.add_done_callback(self._done.put)
@@ -211,10 +238,11 @@ class _Window:
             return
         for future in futures:
             del self._flying[future.key]
+        self._n_lost = 0 if futures else self._n_lost
         yield from results
 
-    def _explain(self, future: Future, status: str) -> None:
-        """Try the task of a dead worker again; raise everything else that ended a task."""
+    def _explain(self, future: Future, status: str) -> Iterator[Any]:
+        """Try the task of a dead worker again or give it up; raise everything else that ended a task."""
         alone = len(self._flying) == 1
         _, task = self._flying.pop(future.key)
         if status == "cancelled":
@@ -226,17 +254,27 @@ class _Window:
         if not isinstance(error, KilledWorker):
             raise error
         name = str(getattr(task, "key", task))
-        self._deaths[name] = self._deaths.get(name, 0) + 1
-        if not self._own_scheduler or (alone and self._deaths[name] >= _DEATHS):
-            raise EngineError(
-                f"task {name} ended its worker process {_DEATHS} times: most often one is killed for its "
-                "memory (raise compute.dask.memory_limit or use fewer workers), else by a fault of a "
-                "compiled library; what is done stays done"
-            ) from error
-        if self._deaths[name] < _DEATHS - 1:
+        deaths = self._deaths[name] = self._deaths.get(name, 0) + 1
+        if alone and deaths >= self._most_deaths:
+            yield self._give_up(task, name, error)
+        elif deaths < self._most_deaths - 1:
             self._submit(task)
         else:
             self._suspects.append(task)
+
+    def _give_up(self, task: Any, name: str, error: KilledWorker) -> Any:
+        """The result of a task that ended every worker it came to."""
+        self._n_lost += 1
+        reason = (
+            f"ended its worker process {_DEATHS} times: most often one is killed for its memory (raise "
+            "compute.dask.memory_limit or use fewer workers), else by a fault of a compiled library"
+        )
+        if self._lost is None:
+            raise EngineError(f"task {name} {reason}; what is done stays done") from error
+        if self._n_lost >= _MOST_LOST:
+            raise EngineError(f"task {name} {reason}; so did the {self._n_lost - 1} before it") from error
+        del self._deaths[name]
+        return self._lost(task, reason)
 
 
 def _address(client: Client) -> str:

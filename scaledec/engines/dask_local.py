@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -96,11 +97,21 @@ class DaskEngine:
         """What a worker may hold before Dask gives it no more work."""
         return None if self._client is None else usable_memory(self._client)
 
-    def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
+    def run(
+        self,
+        function: Callable[[TaskT], ResultT],
+        tasks: Iterable[TaskT],
+        *,
+        lost: Callable[[TaskT, str], ResultT] | None = None,
+    ) -> Iterator[ResultT]:
         """Yield one result a task, in completion order; see :func:`.dask_futures.run_futures`."""
         if self._client is None:
             raise EngineError("the Dask engine is not entered: use it as `with DaskEngine() as engine:`")
-        return run_futures(self._client, function, tasks, own_scheduler=self._address is None)
+        own = self._address is None
+        # A nanny whose worker dies while it is being started gives up; the cluster drops it after a while,
+        # and asked for its full number of workers it makes another one.
+        revive = partial(self._client.cluster.scale, self._workers) if own else None
+        return run_futures(self._client, function, tasks, lost=lost, own_scheduler=own, revive=revive)
 
 
 def connect(stack: ExitStack, address: str) -> Client:

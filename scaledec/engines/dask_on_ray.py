@@ -88,11 +88,17 @@ class DaskOnRayEngine:
         """What a worker may hold before Dask gives it no more work."""
         return None if self._client is None else usable_memory(self._client)
 
-    def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
+    def run(
+        self,
+        function: Callable[[TaskT], ResultT],
+        tasks: Iterable[TaskT],
+        *,
+        lost: Callable[[TaskT, str], ResultT] | None = None,
+    ) -> Iterator[ResultT]:
         """Yield one result a task, in completion order; see :func:`.dask_futures.run_futures`."""
         if self._client is None:
             raise EngineError("the engine is not entered: use it as `with DaskOnRayEngine() as engine:`")
-        return run_futures(self._client, function, tasks, own_scheduler=True)
+        return run_futures(self._client, function, tasks, lost=lost, own_scheduler=True)
 
 
 class _WorkerActor:

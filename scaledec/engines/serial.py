@@ -36,6 +36,15 @@ class SerialEngine:
         """The memory of this machine, or of the container that this process is in."""
         return machine_memory()
 
-    def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
-        """Yield ``function(task)`` for each task, in order; a task is asked for when the last is consumed."""
+    def run(
+        self,
+        function: Callable[[TaskT], ResultT],
+        tasks: Iterable[TaskT],
+        *,
+        lost: Callable[[TaskT, str], ResultT] | None = None,
+    ) -> Iterator[ResultT]:
+        """Yield ``function(task)`` for each task, in order; a task is asked for when the last is consumed.
+
+        ``lost`` is never asked: what ends a worker elsewhere ends this process.
+        """
         yield from map(function, tasks)

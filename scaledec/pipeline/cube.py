@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,7 @@ from scaledec.pipeline.outcome import Failure, Outcome
 from scaledec.pipeline.stations import outside_words, stations_of, stations_sentence, unusable_metadata
 from scaledec.places import Places
 from scaledec.progress import track
-from scaledec.vocabulary import ChannelId, TaskResult, parse_task_key, parse_time
+from scaledec.vocabulary import ChannelId, CubeTask, TaskResult, parse_task_key, parse_time
 
 if TYPE_CHECKING:
     from scaledec.archive.archive import Listing
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from scaledec.engines import Engine
     from scaledec.ledger.ledger import Ledger
     from scaledec.pipeline.resources import Resources
+    from scaledec.stages.cube import CubeContext
     from scaledec.stages.cube_plan import CubePlan
     from scaledec.store.cube import CubeStore
 
@@ -137,18 +137,38 @@ def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, jour
 
 
 def _results(config: Config, plan: CubePlan, store: CubeStore, engine: Engine) -> Iterator[TaskResult]:
-    from scaledec.stages.cube import CubeContext, run_task
-    from scaledec.stages.cube_batches import batches, run_batch
+    from scaledec.stages.cube import CubeContext, lost_task, run_task
 
     if config.archive.layout == "cube":
         return import_tasks(config, plan, store.location, engine)
     context = CubeContext.of(config, cube=store.location)
     run = partial(run_task, context=context)
     if context.archive.location.is_local:
-        return engine.run(run, plan.tasks)
-    ahead = config.archive.access.read_ahead_bytes
-    together = partial(run_batch, run=run, archive=context.archive, read_ahead_bytes=ahead)
-    return itertools.chain.from_iterable(engine.run(together, batches(plan.tasks, len(plan.tasks))))
+        return engine.run(run, plan.tasks, lost=lost_task)
+    return _together(run, context, plan, engine, config.archive.access.read_ahead_bytes)
+
+
+def _together(
+    run: Callable[[CubeTask], TaskResult],
+    context: CubeContext,
+    plan: CubePlan,
+    engine: Engine,
+    read_ahead_bytes: int,
+) -> Iterator[TaskResult]:
+    """Results of tasks that fetch for one another; those of a batch that ends its workers run alone."""
+    from scaledec.stages.cube import lost_task
+    from scaledec.stages.cube_batches import Batch, batches, run_batch
+
+    alone: list[CubeTask] = []
+
+    def set_aside(batch: Batch, _: str) -> tuple[TaskResult, ...]:
+        alone.extend(batch.tasks)
+        return ()
+
+    together = partial(run_batch, run=run, archive=context.archive, read_ahead_bytes=read_ahead_bytes)
+    for results in engine.run(together, batches(plan.tasks, len(plan.tasks)), lost=set_aside):
+        yield from results
+    yield from engine.run(run, alone, lost=lost_task)
 
 
 def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from scaledec.errors import StoreError, StoreNotFoundError
 from scaledec.location import Location
-from scaledec.pipeline.outcome import Failure
+from scaledec.pipeline.outcome import Failure, FailureGroups
 from scaledec.vocabulary import Status, TaskResult
 
 __all__ = ["Account", "Journal", "read_account"]
@@ -99,7 +99,7 @@ class Journal:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.counts: Counter[Status] = Counter()
-        self.failures: list[Failure] = []
+        self._failures = FailureGroups(_MOST_FAILURES)
         self._place = place
         self._clock = clock
         self._planned, self._before, self._unreadable = planned, before, unreadable
@@ -125,15 +125,19 @@ class Journal:
                 self._write("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
 
     @property
+    def failures(self) -> list[Failure]:
+        """What failed, one entry for a channel and a reason."""
+        return self._failures.listed()
+
+    @property
     def n_unlisted_failures(self) -> int:
-        """Failures that are counted but not kept."""
-        return self.counts["failed"] - len(self.failures)
+        """Failed tasks that are counted but not kept."""
+        return self._failures.n_unlisted
 
     def add(self, result: TaskResult) -> None:
         """Count one result."""
         self.counts[result.status] += 1
-        if result.status == "failed" and len(self.failures) < _MOST_FAILURES:
-            self.failures.append(Failure(result.key, result.reason or "no reason given"))
+        self._failures.add(result)
         seconds = result.details.get("seconds")
         if isinstance(seconds, Mapping):
             self._seconds.update({step: float(str(value)) for step, value in seconds.items()})

@@ -107,7 +107,7 @@ def _summaries(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "message": outcome.message,
             "done": outcome.done,
             "skipped": outcome.skipped,
-            "failed": len(outcome.failures) + outcome.n_unlisted_failures,
+            "failed": sum(failure.n_tasks for failure in outcome.failures) + outcome.n_unlisted_failures,
             "seconds": round(outcome.seconds, 3),
         }
         for outcome in outcomes

@@ -16,7 +16,7 @@ from scaledec.ledger.lock import STALE_S, Holder, read_holder
 from scaledec.location import Location
 from scaledec.pipeline.journal import Account, read_account
 from scaledec.pipeline.learn import training_progress
-from scaledec.pipeline.outcome import Failure
+from scaledec.pipeline.outcome import Failure, FailureGroups
 from scaledec.places import Places
 from scaledec.progress import duration
 
@@ -52,13 +52,12 @@ class Status:
 
     @cached_property
     def failures(self) -> Sequence[Failure]:
-        """The failed tasks by key; reads the ledgers, which takes a while where they are large."""
-        failed = [
-            Failure(result.key, result.reason or "no reason given")
-            for place in self.ledgers
-            for result in Ledger(place).read(details=()).of_status("failed")
-        ]
-        return sorted(failed, key=lambda failure: failure.key)
+        """What failed, by its first task; reads the ledgers, which takes a while where they are large."""
+        found = FailureGroups()
+        for place in self.ledgers:
+            for result in Ledger(place).read(details=()).of_status("failed"):
+                found.add(result)
+        return found.listed()
 
     def table(self) -> str:
         """The stages as lines of aligned columns."""

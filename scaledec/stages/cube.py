@@ -48,7 +48,7 @@ from scaledec.stages.segment_inputs import UNREAD, edges_detail
 from scaledec.store.cube import CubeStore, segment_checksum
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
 
-__all__ = ["CubeContext", "compute_checksum", "run_task"]
+__all__ = ["CubeContext", "compute_checksum", "lost_task", "run_task"]
 
 _MOST_NOTES = 5
 
@@ -121,6 +121,12 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
     workspace = _workspace_for(context)
     workspace.store_of(task).write_segment(task.channel_index, task.time_index, *workspace.nothing())
     return TaskResult(task.key, task.fingerprint, "failed", reason)
+
+
+def lost_task(task: CubeTask, reason: str) -> TaskResult:
+    """The result of a task that ended the process it ran in."""
+    names = ", ".join(item.key for item in task.objects)
+    return TaskResult(task.key, task.fingerprint, "failed", f"{names}: reading or computing it {reason}")
 
 
 def compute_checksum(task: CubeTask, context: CubeContext) -> int | None:

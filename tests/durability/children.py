@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,11 +131,15 @@ class Child:
 
 
 @contextmanager
-def started(*arguments: str | Path, preexec: Callable[[], None] | None = None) -> Iterator[Child]:
+def started(
+    *arguments: str | Path,
+    preexec: Callable[[], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Child]:
     """A command line that runs while the block does; whatever is left of it then is killed."""
     # Neither a terminal's bars nor this machine's clusters: what a batch job sees.
     hidden = ("RAY_", "SCALEDEC_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     with tempfile.TemporaryDirectory(prefix="scaledec-child-") as name:
         folder = Path(name)
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
@@ -145,7 +149,7 @@ def started(*arguments: str | Path, preexec: Callable[[], None] | None = None) -
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
-                env={**environment, "OMP_NUM_THREADS": "1"},
+                env={**inherited, "OMP_NUM_THREADS": "1", **(environment or {})},
                 preexec_fn=preexec,
             )
         child = Child(process, folder)
@@ -172,10 +176,14 @@ class Ended:
         return f"exit code {self.code}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
 
 
-def run(*arguments: str | Path, preexec: Callable[[], None] | None = None) -> Ended:
+def run(
+    *arguments: str | Path,
+    preexec: Callable[[], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
     """Run a command line to its end, which no process of it may outlive."""
     began = time.monotonic()
-    with started(*arguments, preexec=preexec) as child:
+    with started(*arguments, preexec=preexec, environment=environment) as child:
         code = child.wait()
         seconds = time.monotonic() - began
         assert not child.orphans(), child.told

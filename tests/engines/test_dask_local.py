@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from distributed import LocalCluster
@@ -77,6 +79,38 @@ def test_a_task_that_kills_every_worker_is_named(engine: DaskEngine) -> None:
     assert sorted(engine.run(square, range(5))) == [0, 1, 4, 9, 16]
 
 
+def test_a_task_that_kills_every_worker_is_given_up_and_all_others_have_their_results(
+    engine: DaskEngine,
+) -> None:
+    found = list(engine.run(always_dies, range(40), lost=lambda number, reason: -number))
+    assert sorted(found) == sorted(-number if number == 13 else number for number in range(40))
+
+
+def test_what_is_made_of_a_lost_task_is_told_why(engine: DaskEngine) -> None:
+    (reason,) = engine.run(always_dies, [13], lost=lambda number, reason: reason)
+    assert re.match(r"ended its worker process 3 times.*memory_limit", str(reason))
+
+
+def test_where_task_after_task_kills_its_workers_the_run_ends(
+    engine: DaskEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaledec.engines.dask_futures._MOST_LOST", 3)
+    results = engine.run(always_dies, [13] * 9, lost=lambda number, reason: -number)
+    assert [next(results), next(results)] == [-13, -13]
+    with pytest.raises(EngineError, match="so did the 2 before it"):
+        next(results)
+
+
+def test_a_worker_that_its_nanny_gave_up_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaledec.engines.dask_futures._LOOK_S", 0.5)
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}), DaskEngine(workers=1) as engine:
+        results = engine.run(square, range(1000))
+        assert next(results) == 0
+        (nanny,) = engine._client.cluster.workers.values()  # type: ignore[union-attr]
+        engine._client.cluster.sync(nanny.close)  # type: ignore[union-attr]
+        assert len(list(results)) == 999
+
+
 def test_what_a_task_raises_is_raised_here(engine: DaskEngine) -> None:
     with pytest.raises(UnreadableInputError, match="error page"):
         list(engine.run(raises, range(20)))
@@ -101,6 +135,9 @@ def test_a_scheduler_that_runs_already_is_used_and_left_running() -> None:
         for _ in range(2):
             with DaskEngine(cluster.scheduler_address) as engine:
                 assert sorted(engine.run(square, range(20))) == [number**2 for number in range(20)]
+        with DaskEngine(cluster.scheduler_address) as engine:
+            found = list(engine.run(always_dies, range(10, 20), lost=lambda number, reason: -number))
+            assert sorted(found) == sorted(-number if number == 13 else number for number in range(10, 20))
 
 
 def test_an_address_nobody_serves_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,7 @@ def test_an_account_sums_worker_time_over_sessions_and_says_how_each_ended(confi
 def test_of_many_failures_a_thousand_are_kept_and_all_are_counted(config: Config) -> None:
     with Journal(Places.at(config.root).progress("cube"), planned=1500) as journal:
         for number in range(1500):
-            journal.add(result(number, "failed"))
+            journal.add(replace(result(number, "failed"), reason=f"file {number} is torn"))
     assert (len(journal.failures), journal.n_unlisted_failures) == (1000, 500)
 
 

@@ -9,7 +9,7 @@ import pytest
 from scaledec.config import Config, parse_config
 from scaledec.errors import StoreConflictError, StoreNotFoundError
 from scaledec.pipeline.demo import demo_exit_code
-from scaledec.pipeline.outcome import Failure, Outcome
+from scaledec.pipeline.outcome import Failure, FailureGroups, Outcome
 from scaledec.pipeline.record import without_credentials
 from scaledec.pipeline.run import build_cube, cluster, label, pretrain, run
 from scaledec.pipeline.status import status
@@ -17,6 +17,7 @@ from scaledec.places import Places
 from scaledec.store.datasets import run_names
 from scaledec.synthetic.archive import SyntheticArchive, write_synthetic_archive
 from scaledec.synthetic.settings import DEFAULT_STATIONS, SyntheticSettings
+from scaledec.vocabulary import Status, TaskResult
 
 SETTINGS = """
 spectrogram: {sampling_rate_hz: 20, segment_s: 900, window_s: 2}
@@ -121,3 +122,32 @@ def test_the_demo_forgives_only_what_it_planted(archive: SyntheticArchive) -> No
     other = Outcome("cube", "", failures=[Failure("SY.CRAT.00.HHZ/2024-03-04T00:00:00", "torn")])
     assert demo_exit_code([other], archive) == 3
     assert demo_exit_code([Outcome("cube", "")], archive) == 0
+
+
+def test_a_reason_is_listed_once_a_channel_with_its_first_task_and_the_number_of_them() -> None:
+    def result(key: str, reason: str | None, status: Status = "failed") -> TaskResult:
+        return TaskResult(key, "", status, reason)
+
+    torn = "day.ms is torn"
+    groups = FailureGroups(most=3)
+    for failed in (
+        result("XX.B..BHZ/2021-03-01T00:00:00", torn),
+        result("XX.A..BHZ/2021-03-01T02:00:00", torn),
+        result("XX.A..BHZ/2021-03-01T01:00:00", torn),
+        result("XX.A..BHZ/2021-03-01T03:00:00", "sampled too slowly"),
+        result("XX.A..BHZ/2021-03-01T04:00:00", torn, "done"),
+        result("XX.C..BHZ/2021-03-01T00:00:00", torn),
+        result("XX.C..BHZ/2021-03-01T01:00:00", torn),
+    ):
+        groups.add(failed)
+    found = groups.listed()
+    assert groups.n_unlisted == 2
+    assert found == [
+        Failure("XX.A..BHZ/2021-03-01T01:00:00", torn, 2),
+        Failure("XX.A..BHZ/2021-03-01T03:00:00", "sampled too slowly"),
+        Failure("XX.B..BHZ/2021-03-01T00:00:00", torn),
+    ]
+    assert [failure.where for failure in found[:2]] == [
+        "XX.A..BHZ/2021-03-01T01:00:00 and 1 more",
+        "XX.A..BHZ/2021-03-01T03:00:00",
+    ]
