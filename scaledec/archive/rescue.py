@@ -171,6 +171,8 @@ def _is_as_long_as_it_says(view: memoryview, offset: int, length: int) -> bool:
     Not if its blockette 1000 says another (libmseed's shift overflows), and not if headers of the same
     channel stand inside it.
     """
+    if length < _SHORTEST_HEADER_2:
+        return False
     record = view[offset : offset + length]
     place = place_of_length(bytes(record[:_LONGEST_HEADER_2]))
     if place is not None and 1 << record[place + LENGTH_IN_1000] != length:

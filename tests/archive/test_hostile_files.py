@@ -93,8 +93,13 @@ def main(odd: str, first: int, most: int, seconds: float, progress: str) -> None
             if faults := findings_of(mutant(seeds, number)):
                 found[number] = faults
             number += 1
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"cases": number - first, "resident": resident, "findings": found}))
+    print(json.dumps({"cases": number - first, "resident": most_resident(), "findings": found}))
+
+
+def most_resident() -> int:
+    """Bytes of memory that this process has held at most (``ru_maxrss`` begins with the parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
 
 def fuzz(folder: Path, odd: Path | None, first: int, most: int, seconds: float) -> int:

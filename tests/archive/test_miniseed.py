@@ -120,6 +120,7 @@ RECORDS = 6
         (54, b"\x0a", "512 bytes belong to no readable record: {at} to {end}"),  # longer than it is
         (54, b"\x0c", "512 bytes belong to no readable record: {at} to {end}"),
         (54, b"\x29", "512 bytes belong to no readable record: {at} to {end}"),  # 2 ** 41 bytes
+        (54, b"\x20", "512 bytes belong to no readable record: {at} to {end}"),  # 2 ** 32, which is 1
         (54, b"\x07", "1 records cannot be decoded: 128 bytes at {at}"),  # shorter
         (46, b"\0\0", "1 records cannot be decoded: 512 bytes at {at}"),  # no blockette
         (48, b"\0\0", "1 records cannot be decoded: 512 bytes at {at}"),  # of no known kind
