@@ -292,6 +292,16 @@ def test_a_channel_without_a_response_fails_with_the_reason_and_others_go_on(
     assert "1 segments written" in outcome.message
 
 
+def test_a_day_without_samples_needs_no_response(tmp_path: Path) -> None:
+    write_sds(tmp_path / "sds", red_noise(12 * SEGMENT))
+    write_sds(tmp_path / "sds", red_noise(36 * SEGMENT), channel=OTHER)
+    put_stations(tmp_path, Epoch(OTHER, response=sensitivity_alone()))
+    outcome = build(configure_motion(tmp_path, "spectrogram.segment_s=86400"))
+    # The day after the record could hold samples of its file; it holds none.
+    assert [failure.key for failure in outcome.failures] == [f"{CHANNEL}/2021-03-01T00:00:00"]
+    assert "3 segments written, 1 without samples, 1 failed" in outcome.message
+
+
 def test_samples_that_lie_outside_the_epochs_alone_fail_their_segment(tmp_path: Path) -> None:
     write_sds(tmp_path / "sds", red_noise(SEGMENT // 4))
     put_stations(tmp_path, Epoch(start="2021-03-01T01:00:00", response=sensitivity_alone()))
