@@ -5,14 +5,16 @@ root. A second one is refused with these facts. The lock of a dead one is taken 
 (looked up where that can be known: on the same machine, in the same process namespace), or, elsewhere,
 its heart has not beaten for :data:`STALE_S`. Whoever has lost the lock finds out by the next beat and stops.
 
-On this machine every change of the lock is made under a guard that the kernel releases with its holder. An
-object store has none: there the lock is created with a conditional put, and, because some servers ignore
-the condition, read again a moment later; of two that came at once the one that wrote last stays.
+In a folder every change of the lock is made under a guard that the kernel releases with its holder. An
+object store, and some file systems, have none: there the lock is created with a conditional put, and,
+because some servers ignore the condition, read again a moment later; of two that came at once the one that
+wrote last stays.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import fcntl
 import json
 import os
@@ -26,6 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from scaledec.errors import RootLockedError, StoreError, StoreNotFoundError
 from scaledec.location import Location
@@ -38,6 +41,10 @@ STALE_S = 60.0
 """A heart that has not beaten for so long is dead; no object store keeps one waiting like that."""
 
 _SETTLE_S = 1.0
+_PATIENCE = 10
+"""So many times longer is a process waited for that is known to be there."""
+# What file systems without such locks answer, as those of some clusters do.
+_NO_FLOCK = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 _LONGEST_LOSS_S = STALE_S / 2
 """A coordinator whose beats fail for so long stops: it could be taken for dead soon after."""
 
@@ -118,6 +125,7 @@ class RootLock:
         self._stop = threading.Event()
         self._lost: str | None = None
         self._entered_by: int | None = None
+        self._is_guarded = False
 
     def __enter__(self) -> RootLock:
         """Take the lock.
@@ -160,11 +168,16 @@ class RootLock:
             raise RootLockedError(self._lost)
 
     def _take(self) -> None:
-        with self._guard():
-            holder = self._living()
-            if holder is None:
-                self._write(self._own, create=read_holder(self._folder) is None)
-        if holder is None and not self._folder.is_local:
+        seen = read_holder(self._folder)
+        holder = self._living(seen)
+        if holder is None:
+            with self._guard():
+                now = read_holder(self._folder)
+                if now is None or (seen is not None and _is_same(now, seen)):
+                    self._write(self._own, create=now is None)
+                else:
+                    holder = now  # another came first
+        if holder is None and not self._is_guarded:
             # Another may have written at the same moment, to a server that does not know conditions.
             time.sleep(_SETTLE_S)
             found = read_holder(self._folder)
@@ -176,18 +189,18 @@ class RootLock:
                 "heartbeat)"
             )
 
-    def _living(self) -> Holder | None:
-        """The holder, unless there is none or it is dead."""
-        holder = read_holder(self._folder)
+    def _living(self, holder: Holder | None) -> Holder | None:
+        """The holder, unless there is none or it is dead; outside the guard, where its heart can beat."""
         if holder is None or (gone := holder.is_gone()):
             return None
-        if holder.age_s <= self._stale_s or gone is False:  # or it was suspended, and will go on
+        # A process that is there may have been suspended; when it goes on it will see that it lost the lock.
+        if holder.age_s <= self._stale_s * (1 if gone is None else _PATIENCE):
             return holder
         if holder.token:
             # Clocks may differ: a heart that beats while we watch is alive.
             time.sleep(2 * self._beat_s)
             again = read_holder(self._folder)
-            if again is not None and (again.token, again.beat) != (holder.token, holder.beat):
+            if again is not None and not _is_same(again, holder):
                 return again
         return None
 
@@ -240,12 +253,27 @@ class RootLock:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                self._is_guarded = _flock(file)
                 yield
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(f"cannot lock {self._folder}: {error.strerror or error}") from error
+
+
+def _is_same(one: Holder, other: Holder) -> bool:
+    return (one.token, one.beat) == (other.token, other.beat)
+
+
+def _flock(file: IO[bytes]) -> bool:
+    """Wait for the kernel's lock on a file; False where the file system has none."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno in _NO_FLOCK:
+            return False
+        raise
+    return True
 
 
 def _machine() -> str:

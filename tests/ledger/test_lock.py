@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -217,3 +219,31 @@ def test_of_several_that_come_to_an_object_store_at_once_one_holds_it(s3_options
     for thread in threads:
         thread.join()
     assert sorted(held) == [False, False, False, True]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_flock_is_locked_as_an_object_store_is(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(lock_module, "_SETTLE_S", 0.05)
+    folder = Location(str(tmp_path))
+    with quick(folder, "cube"), pytest.raises(RootLockedError, match="`scaledec cube`"), quick(folder):
+        pytest.fail("both hold it")
+    assert read_holder(folder) is None
+
+
+def test_whoever_watches_a_silent_one_does_not_keep_its_heart_from_beating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a file system shared by two machines, of which one has a clock an hour behind.
+    folder = Location(str(tmp_path))
+    with quick(folder, "cube") as first:
+        monkeypatch.setattr(Holder, "is_gone", lambda self: None)
+        monkeypatch.setattr(Holder, "age_s", 3600.0)
+        with pytest.raises(RootLockedError, match="`scaledec cube`"), quick(folder):
+            pytest.fail("taken from a living one")
+        first.check()
