@@ -18,7 +18,16 @@ import numpy.typing as npt
 from scaledec.errors import ConfigError
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND
 
-__all__ = ["Grid", "ImportedGrid", "SpectrogramGrid", "WindowGrid", "grid_from_json", "grid_to_json"]
+__all__ = [
+    "EventGrid",
+    "Grid",
+    "ImportedGrid",
+    "SpectrogramGrid",
+    "WindowGrid",
+    "Windows",
+    "grid_from_json",
+    "grid_to_json",
+]
 
 _DAY_S = 86_400
 # Relative distance from a whole number below which a product such as 2.56 s x 100 Hz is taken as whole.
@@ -251,13 +260,8 @@ class WindowGrid:
         ConfigError
             If a window is shorter than two frames or longer than a segment, or the stride rounds to nothing.
         """
-        length = round(length_s / grid.hop_s)
+        length = _window_frames(grid, length_s)
         stride = length if stride_s is None else round(stride_s / grid.hop_s)
-        if not 2 <= length <= grid.n_frames:
-            raise ConfigError(
-                f"windows.length_s is {length_s:g}: {length} frames of {grid.hop_s:g} s; expected from "
-                f"{2 * grid.hop_s:g} s (two frames) to {grid.n_frames * grid.hop_s:g} s (one segment)"
-            )
         if stride < 1:
             raise ConfigError(
                 f"windows.stride_s is {stride_s:g}, under half a frame step; expected at least {grid.hop_s:g}"
@@ -296,6 +300,66 @@ def _nearest_segment(segment_s: float, hop_s: float) -> str:
     tried = sorted(range(max(1, asked - 3600), asked + 3601), key=lambda seconds: abs(seconds - asked))
     fits = next((seconds for seconds in tried if _whole(seconds / hop_s) is not None), None)
     return "" if fits is None else f": use {fits}"
+
+
+@dataclass(frozen=True, slots=True)
+class EventGrid:
+    """Windows at events: their frames begin at an event's own first sample, wherever that lies.
+
+    A segment has room for ``max_events`` windows, numbered in the order of time.
+    """
+
+    length: int
+    """Frames of one window."""
+    max_events: int
+    hop_s: float
+    min_coverage: float
+
+    @classmethod
+    def from_lengths(
+        cls, grid: SpectrogramGrid, *, length_s: float, max_events: int, min_coverage: float
+    ) -> EventGrid:
+        """Build from a length in seconds, rounded to whole frames.
+
+        Raises
+        ------
+        ConfigError
+            If a window is shorter than two frames or longer than a segment.
+        """
+        return cls(_window_frames(grid, length_s), max_events, grid.hop_s, min_coverage)
+
+    @property
+    def n_windows(self) -> int:
+        """The most windows that start in one segment."""
+        return self.max_events
+
+    @property
+    def length_s(self) -> float:
+        """Length of a window in seconds: its frames times the hop."""
+        return self.length * self.hop_s
+
+    @property
+    def head_frames(self) -> int:
+        """Frames of the next segment that windows use: none, an event's frames are stored with it."""
+        return 0
+
+    def n_samples(self, grid: SpectrogramGrid) -> int:
+        """Samples that a window's frames use; the last frames reach beyond :attr:`length_s`."""
+        return (self.length - 1) * grid.hop + grid.nperseg
+
+
+Windows: TypeAlias = WindowGrid | EventGrid
+"""Where the windows of a segment lie: at a stride, or at events."""
+
+
+def _window_frames(grid: Grid, length_s: float) -> int:
+    length = round(length_s / grid.hop_s)
+    if not 2 <= length <= grid.n_frames:
+        raise ConfigError(
+            f"windows.length_s is {length_s:g}: {length} frames of {grid.hop_s:g} s; expected from "
+            f"{2 * grid.hop_s:g} s (two frames) to {grid.n_frames * grid.hop_s:g} s (one segment)"
+        )
+    return length
 
 
 def _check_hop(samples: int, nperseg: int, hop: int, overlap: float) -> None:

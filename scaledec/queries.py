@@ -195,7 +195,7 @@ def _find(store: LabelStore, dataset: xr.Dataset, wanted: _Wanted, block: _Block
     with store_errors(f"labels of {channel} in {store.location}", "read"):
         try:
             label = selected["label"].to_numpy()
-            start_ns = _starts(store, block)
+            start_ns = store.start_ns(block.channel_index, block.first, block.stop)
             fits = _fitting(wanted, label, start_ns)
             if not fits.any():
                 return _NOTHING
@@ -238,13 +238,6 @@ def _fitting(
     if wanted.end_ns is not None:
         fits &= start_ns < wanted.end_ns
     return fits
-
-
-def _starts(store: LabelStore, block: _Block) -> npt.NDArray[np.int64]:
-    """Start of every window of a block in nanoseconds, shape (segment, window)."""
-    offset = np.round(store.windows.window_s * NANOSECONDS_PER_SECOND).astype(np.int64)
-    segments = store.extent.start_ns + np.arange(block.first, block.stop) * store.grid.segment_ns
-    return np.asarray(segments[:, None] + offset)
 
 
 def _table(store: LabelStore, parts: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:

@@ -179,6 +179,14 @@ class CubeTask:
     """How many of the objects, from the first and from the last, are expected before and after it."""
     responses: tuple[ResponseSpan, ...] = ()
     """Of the channel's epochs that meet the segment and its last frames; empty where none is removed."""
+    detect_on: ChannelId | None = None
+    """Channel of the station that is searched for events; ``None`` where none is but the task's own."""
+    detect_objects: tuple[ArchiveObject, ...] = ()
+    """Of that channel, as ``objects``."""
+    detect_neighbours: tuple[int, int] = (0, 0)
+    """As ``neighbours``."""
+    times_ns: tuple[int, ...] = ()
+    """Picks or origins that may have windows in the segment, ascending."""
 
 
 @dataclass(frozen=True, slots=True)

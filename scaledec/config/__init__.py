@@ -2,6 +2,7 @@
 
 from scaledec.config.fingerprint import (
     cube_fingerprint,
+    event_settings,
     hash_json,
     pretrain_fingerprint,
     run_fingerprint,
@@ -36,6 +37,7 @@ __all__ = [
     "WindowsConfig",
     "cube_fingerprint",
     "dump_config",
+    "event_settings",
     "hash_json",
     "load_config",
     "parse_config",

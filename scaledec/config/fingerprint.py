@@ -13,8 +13,10 @@ from scaledec.config.models import Config
 
 __all__ = [
     "CUBE_ALGORITHM",
+    "EVENT_ALGORITHM",
     "RUN_ALGORITHM",
     "cube_fingerprint",
+    "event_settings",
     "hash_json",
     "pretrain_fingerprint",
     "run_fingerprint",
@@ -23,6 +25,8 @@ __all__ = [
 
 CUBE_ALGORITHM = 1
 """Raised whenever the code computes other bytes for the same cube settings and samples."""
+EVENT_ALGORITHM = 1
+"""Raised whenever the code finds other events, or cuts other windows around them."""
 RUN_ALGORITHM = 1
 """Raised whenever the code trains another model from the same settings and windows."""
 
@@ -38,7 +42,18 @@ def cube_fingerprint(config: Config) -> str:
     decisive: list[Any] = [CUBE_ALGORITHM, config.spectrogram.model_dump(mode="json")]
     if config.archive.cube is not None:
         decisive.append(config.archive.cube.model_dump(mode="json"))
+    events = event_settings(config)
+    if events is not None:
+        decisive += [EVENT_ALGORITHM, events]
     return hash_json(decisive)
+
+
+def event_settings(config: Config) -> dict[str, Any] | None:
+    """What of the windows section decides a cube of events; ``None`` where the cube is continuous."""
+    if not config.windows.of_events:
+        return None
+    # How complete a window must be is asked later, by those who use it.
+    return {name: value for name, value in config.windows.deciding().items() if name != "min_coverage"}
 
 
 def pretrain_fingerprint(config: Config) -> str:
@@ -46,10 +61,7 @@ def pretrain_fingerprint(config: Config) -> str:
 
     Runs that differ in their clustering alone share it, and with it the pretrained network.
     """
-    sections = [config.windows, config.model, config.pretrain]
-    return hash_json(
-        [RUN_ALGORITHM, cube_fingerprint(config), *(s.model_dump(mode="json") for s in sections)]
-    )
+    return hash_json([RUN_ALGORITHM, cube_fingerprint(config), *_settings(config)])
 
 
 def run_fingerprint(config: Config) -> str:
@@ -57,10 +69,8 @@ def run_fingerprint(config: Config) -> str:
 
     The archive's extent is left out on purpose: new days are labelled with the frozen model.
     """
-    sections = [config.windows, config.model, config.pretrain, config.cluster]
-    return hash_json(
-        [RUN_ALGORITHM, cube_fingerprint(config), *(s.model_dump(mode="json") for s in sections)]
-    )
+    clustering = config.cluster.model_dump(mode="json")
+    return hash_json([RUN_ALGORITHM, cube_fingerprint(config), *_settings(config), clustering])
 
 
 def run_name(config: Config) -> str:
@@ -68,3 +78,9 @@ def run_name(config: Config) -> str:
     if config.run is not None:
         return config.run
     return f"{config.cluster.method}-{config.cluster.n_clusters}-{run_fingerprint(config)[:8]}"
+
+
+def _settings(config: Config) -> list[dict[str, Any]]:
+    """What decides the training set and the pretrained network."""
+    sections = [config.model, config.pretrain]
+    return [config.windows.deciding(), *(section.model_dump(mode="json") for section in sections)]

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from scaledec.config.models import Config
+from scaledec.config.text import read_yaml
 from scaledec.errors import ConfigError
 from scaledec.location import Location
 
@@ -46,7 +47,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "config") -> Config:
     """Read YAML text into a :class:`Config`; ``source`` names it in errors."""
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{source} is no valid YAML: {error}") from error
     if not isinstance(data, dict):
@@ -78,7 +79,11 @@ def with_absolute_paths(config: Config) -> Config:
             "stationxml": None if stationxml is None else _absolute(stationxml),
         }
     )
-    return config.model_copy(update={"root": _absolute(config.root), "archive": archive})
+    catalog = config.windows.catalog
+    if catalog.url is not None:
+        catalog = catalog.model_copy(update={"url": _absolute(catalog.url)})
+    windows = config.windows.model_copy(update={"catalog": catalog})
+    return config.model_copy(update={"root": _absolute(config.root), "archive": archive, "windows": windows})
 
 
 def _absolute(url: str) -> str:
@@ -98,7 +103,7 @@ def _assign(data: dict[str, Any], override: str) -> None:
             raise ConfigError(f"override {override!r}: {key} holds a value, not a section")
         here = below
     try:
-        here[keys[-1]] = yaml.safe_load(value)
+        here[keys[-1]] = read_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is no valid YAML: {error}") from error
 

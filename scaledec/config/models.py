@@ -21,16 +21,19 @@ from scaledec.config.section import (
     Section,
     StorageOptions,
 )
+from scaledec.config.windows import CatalogConfig, DetectorConfig, WindowsConfig
 from scaledec.errors import ConfigError
-from scaledec.grid import Grid, ImportedGrid, SpectrogramGrid, WindowGrid
+from scaledec.grid import EventGrid, Grid, ImportedGrid, SpectrogramGrid, WindowGrid, Windows
 
 __all__ = [
     "AccessConfig",
     "ArchiveConfig",
+    "CatalogConfig",
     "ClusterConfig",
     "ComputeConfig",
     "Config",
     "DaskConfig",
+    "DetectorConfig",
     "KaiserTaper",
     "LabelConfig",
     "ModelConfig",
@@ -125,46 +128,6 @@ class SpectrogramConfig(Section):
             name: field for name, field in type(self).model_fields.items() if name not in _MEANT_FOR_IMPORTS
         }
         return [name for name, field in others.items() if getattr(self, name) != field.default]
-
-
-class WindowsConfig(Section):
-    """The pieces of the cube that a network sees."""
-
-    mode: Literal["continuous"] = "continuous"
-    """continuous: windows follow one another at a stride."""
-    length_s: Positive = 81.92
-    """Length of a window; rounded to whole frames."""
-    stride_s: Positive | None = None
-    """From one window's start to the next; null: the length (windows side by side)."""
-    min_coverage: Fraction = 1.0
-    """Least share of real samples behind a window; below it the window is left unlabelled."""
-    components: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,}(,[A-Z0-9]{2,})*$")] | None = None
-    """Components of a sensor that are stacked as planes of one window, in this order: ZNE, or ZNE,Z12 where
-    some sensors have other codes; labels are then of sensors (NET.STA.LOC.HH?). null: each channel alone."""
-    missing_components: Literal["skip", "zero"] = "skip"
-    """A window without all its components: skip leaves it unlabelled, zero fills the missing planes."""
-
-    @model_validator(mode="after")
-    def _check_components(self) -> WindowsConfig:
-        codes = [] if self.components is None else self.components.split(",")
-        if len(set(map(len, codes))) > 1 or any(len(set(one)) < len(one) for one in codes):
-            raise ConfigError(
-                f"windows.components is {self.components!r}; expected codes of one length, none twice in "
-                "one: ZNE, or ZNE,Z12"
-            )
-        return self
-
-    @model_serializer(mode="wrap")
-    def _leave_out_later_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Runs of single channels keep the fingerprints they had before there were components.
-        written: dict[str, Any] = write(self)
-        later = {"components", "missing_components"} if self.components is None else set()
-        return {name: value for name, value in written.items() if name not in later}
-
-    @property
-    def n_planes(self) -> int:
-        """Planes of a window."""
-        return 1 if self.components is None else len(self.components.split(",")[0])
 
 
 class PretrainConfig(Section):
@@ -367,9 +330,19 @@ class Config(Section):
         )
 
     @property
-    def window_grid(self) -> WindowGrid:
-        """Where windows lie on the frames of a segment."""
+    def window_grid(self) -> Windows:
+        """Where windows lie in a segment."""
         w = self.windows
+        grid = self.spectrogram_grid
+        if w.of_events:
+            if not isinstance(grid, SpectrogramGrid):
+                raise ConfigError(
+                    f"windows.mode is {w.mode}, but archive.layout is cube: events are found in samples, and "
+                    "imported spectrograms have none; use mode: continuous"
+                )
+            return EventGrid.from_lengths(
+                grid, length_s=w.length_s, max_events=w.max_events, min_coverage=w.min_coverage
+            )
         return WindowGrid.from_lengths(
-            self.spectrogram_grid, length_s=w.length_s, stride_s=w.stride_s, min_coverage=w.min_coverage
+            grid, length_s=w.length_s, stride_s=w.stride_s, min_coverage=w.min_coverage
         )

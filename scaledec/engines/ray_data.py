@@ -215,6 +215,7 @@ _ARRAYS: Mapping[str, type[np.generic]] = {
     "confidence": np.float32,
     "distance": np.float32,
     "embedding": np.float32,
+    "onset": np.int64,
 }
 _NOTHING: Row = dict.fromkeys(_ARRAYS, b"")
 
@@ -257,6 +258,7 @@ def _unpack(row: Row, task: LabelTask, context: LabelContext) -> LabelBlock:
         confidence=arrays["confidence"].reshape(shape),
         distance=arrays["distance"].reshape(shape),
         embedding=arrays["embedding"].reshape(*shape, -1) if context.embedding else None,
+        onset=arrays["onset"].reshape(shape) if row["onset"] else None,
     )
 
 

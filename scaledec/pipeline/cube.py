@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from scaledec.config import Config, cube_fingerprint
+from scaledec.config import Config
 from scaledec.pipeline.estimate import check_memory
 from scaledec.pipeline.imports import import_tasks, plan_import
 from scaledec.pipeline.journal import Journal, read_account
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scaledec.pipeline.resources import Resources
     from scaledec.stages.cube import CubeContext
     from scaledec.stages.cube_plan import CubePlan
-    from scaledec.store.cube import CubeStore
+    from scaledec.store.cube_base import Cube
 
 __all__ = ["CubeWork", "build_cube", "keep_results", "list_archive", "make_room", "plan_of_cube"]
 
@@ -136,7 +136,7 @@ def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, jour
             progress.advance(failed=journal.counts["failed"])
 
 
-def _results(config: Config, plan: CubePlan, store: CubeStore, engine: Engine) -> Iterator[TaskResult]:
+def _results(config: Config, plan: CubePlan, store: Cube, engine: Engine) -> Iterator[TaskResult]:
     from scaledec.stages.cube import CubeContext, lost_task, run_task
 
     if config.archive.layout == "cube":
@@ -171,7 +171,7 @@ def _together(
     yield from engine.run(run, alone, lost=lost_task)
 
 
-def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:
+def _note_sampling_rates(store: Cube, ledger: Ledger) -> None:
     """Write each channel's native rate beside it: that of most of its segments, by the whole ledger."""
     rates: defaultdict[ChannelId, Counter[float]] = defaultdict(Counter)
     for key, result in ledger.read(details=("sampling_rate_hz",)).items():
@@ -184,16 +184,11 @@ def _note_sampling_rates(store: CubeStore, ledger: Ledger) -> None:
     store.set_channel_coordinates({"sampling_rate_hz": most})
 
 
-def make_room(config: Config, plan: CubePlan) -> CubeStore:
+def make_room(config: Config, plan: CubePlan) -> Cube:
     """The cube, created or extended for the tasks of a plan."""
-    from scaledec.store.cube import CubeStore, CubeTemplate
+    from scaledec.stages.cube_settings import make_template
+    from scaledec.store.cubes import create_or_extend_cube
 
-    template = CubeTemplate(
-        grid=config.spectrogram_grid,
-        scale=config.spectrogram.scale,
-        dtype=config.spectrogram.dtype,
-        fingerprint=cube_fingerprint(config),
-        settings=config.spectrogram.model_dump(mode="json"),
-    )
     place = Places.at(config.root, config.storage_options).cube
-    return CubeStore.create_or_extend(place, template, plan.channels, plan.start_ns, plan.n_segments)
+    template = make_template(config)
+    return create_or_extend_cube(place, template, plan.channels, plan.start_ns, plan.n_segments)

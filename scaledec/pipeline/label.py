@@ -18,7 +18,7 @@ from scaledec.vocabulary import TaskResult
 if TYPE_CHECKING:
     from scaledec.pipeline.resources import Resources
     from scaledec.stages.label_plan import LabelPlan
-    from scaledec.store.cube import CubeStore
+    from scaledec.store.cube_base import Cube
     from scaledec.store.labels import LabelTemplate
     from scaledec.training.saved_model import SavedModel
 
@@ -92,7 +92,7 @@ class LabelWork:
     """What labelling needs: the tasks left, the cube they read, the model they use."""
 
     plan: LabelPlan
-    cube: CubeStore
+    cube: Cube
     model: SavedModel
 
 
@@ -106,12 +106,12 @@ def plan_of_labels(config: Config) -> LabelWork:
     """
     from scaledec.ledger.ledger import Ledger
     from scaledec.stages.label_plan import plan_labels
-    from scaledec.store.cube import CubeStore
+    from scaledec.store.cubes import open_cube
     from scaledec.training.saved_model import SavedModel
 
     places = Places.at(config.root, config.storage_options)
     run = run_name(config)
-    cube = CubeStore.open(places.cube)
+    cube = open_cube(places.cube)
     model = SavedModel.load(places.run(run))
     if not model.n_clusters:
         raise StoreNotFoundError(
@@ -127,7 +127,7 @@ def plan_of_labels(config: Config) -> LabelWork:
     return LabelWork(plan, cube, model)
 
 
-def _make_room(config: Config, cube: CubeStore, model: SavedModel) -> Location:
+def _make_room(config: Config, cube: Cube, model: SavedModel) -> Location:
     from scaledec.stages.sensors import Components, sensors_of
     from scaledec.store.labels import LabelStore
 
@@ -148,7 +148,7 @@ def _make_room(config: Config, cube: CubeStore, model: SavedModel) -> Location:
     return store.location
 
 
-def _told_incomplete(config: Config, cube: CubeStore) -> str:
+def _told_incomplete(config: Config, cube: Cube) -> str:
     """What is said of sensors whose windows cannot all have a label."""
     from scaledec.stages.sensors import Components, sensors_of
 

@@ -37,7 +37,7 @@ def sample_training_set(config: Config, resources: Resources) -> Outcome:
         If the cube holds too few usable windows.
     """
     from scaledec.stages.training_set import build_training_set, training_fingerprint
-    from scaledec.store.cube import CubeStore
+    from scaledec.store.cubes import open_cube
     from scaledec.store.training import TrainingStore
 
     started = time.perf_counter()
@@ -50,9 +50,7 @@ def sample_training_set(config: Config, resources: Resources) -> Outcome:
     except StoreNotFoundError:
         other = adopt_training_set(places, run, wanted)
         if other is None:
-            store = build_training_set(
-                config, CubeStore.open(places.cube), place, segments=_with_power(places)
-            )
+            store = build_training_set(config, open_cube(places.cube), place, segments=_with_power(places))
             how = "sampled"
         else:
             store = TrainingStore.open(place)
@@ -195,16 +193,22 @@ def _without_storage_options(config: Config) -> Config:
     """The same settings without what may hold credentials: a run's folder is for sharing."""
     url = url_without_secrets(config.archive.url)
     archive = config.archive.model_copy(update={"storage_options": {}, "url": url})
+    catalog = config.windows.catalog
+    if catalog.url is not None:
+        catalog = catalog.model_copy(update={"storage_options": {}, "url": url_without_secrets(catalog.url)})
+    windows = config.windows.model_copy(update={"catalog": catalog})
     root = url_without_secrets(config.root)
-    return config.model_copy(update={"root": root, "storage_options": {}, "archive": archive})
+    return config.model_copy(
+        update={"root": root, "storage_options": {}, "archive": archive, "windows": windows}
+    )
 
 
 def _with_power(places: Places) -> set[tuple[int, int]]:
     """Indices (channel, time) of the segments of the cube that hold anything."""
     from scaledec.ledger.ledger import Ledger
-    from scaledec.store.cube import CubeStore
+    from scaledec.store.cubes import open_cube
 
-    cube = CubeStore.open(places.cube)
+    cube = open_cube(places.cube)
     written = Ledger(places.ledger("cube")).read(details=("checksum",))
     starts = {cube.segment_start_ns(index): index for index in range(cube.n_segments)}
     return {

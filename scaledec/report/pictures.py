@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scaledec.grid import EventGrid
 from scaledec.report.figures import ClusterPicture, TimelineRow, cluster_gallery, label_timeline
 from scaledec.report.palette import cluster_colours, family_colours
 from scaledec.report.scoring import archive_truth, families_of_clusters
 from scaledec.stages.sensors import Components
 from scaledec.stages.window_reader import open_windows
 from scaledec.store.cube import CubeStore
+from scaledec.store.event_cube import EventCubeStore
 from scaledec.store.labels import UNLABELLED, LabelStore
 from scaledec.synthetic.families import FAMILY_NAMES
 from scaledec.synthetic.truth import window_truth
@@ -57,7 +59,7 @@ def appearance(labels: LabelStore, truth: pd.DataFrame | None = None) -> Appeara
 
 def draw_gallery(
     path: Path,
-    cube: CubeStore,
+    cube: CubeStore | EventCubeStore,
     labels: LabelStore,
     *,
     looks: Appearance | None = None,
@@ -132,13 +134,14 @@ def draw_timeline(
     """
     looks = appearance(labels, truth) if looks is None else looks
     windows, extent = labels.windows, labels.extent
-    offsets = np.rint(windows.window_s * NANOSECONDS_PER_SECOND).astype(np.int64)
-    starts = extent.start_ns + np.arange(extent.n_segments)[:, None] * labels.grid.segment_ns + offsets
+    if isinstance(windows, EventGrid):
+        raise ValueError(f"run {labels.run} labels events, which a timeline cannot show")
     length_ns = round(windows.length_s * NANOSECONDS_PER_SECOND)
     rows = []
     for index, channel in enumerate(extent.channels):
         label = labels.read_region(index, 0, extent.n_segments).label.reshape(-1)
-        true = None if truth is None else window_truth(truth, channel, starts.reshape(-1), length_ns)
+        starts = labels.start_ns(index, 0, extent.n_segments).reshape(-1)
+        true = None if truth is None else window_truth(truth, channel, starts, length_ns)
         rows.append(TimelineRow(str(channel), label, true))
     known = family_colours(FAMILY_NAMES)
     return label_timeline(
@@ -196,27 +199,30 @@ def _doubt(confidence: npt.NDArray[np.float32], distance: npt.NDArray[np.float32
 
 
 def _read_windows(
-    cube: CubeStore, labels: LabelStore, places: npt.NDArray[np.int64]
+    cube: CubeStore | EventCubeStore, labels: LabelStore, places: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[Any], Sequence[str]]:
     components = labels.components
     if components is not None:
         return _read_stacks(cube, labels, Components.from_json(components), places)
-    length, stride = labels.windows.length, labels.windows.stride
-    windows = np.full((len(places), length, labels.grid.n_frequencies), np.nan, dtype=np.float32)
+    reader = open_windows(cube, labels.windows)
+    shape = len(places), labels.windows.length, labels.grid.n_frequencies
+    windows = np.full(shape, np.nan, dtype=np.float32)
     captions = []
     for i, (channel, segment, window) in enumerate(places.tolist()):
         name = labels.extent.channels[channel]
-        first = window * stride
-        power, _ = cube.read_frames(cube.channel_index(name), segment, first=first, stop=first + length)
-        windows[i] = power
-        start_ns = labels.extent.start_ns + segment * labels.grid.segment_ns
-        moment = format_time(start_ns + round(first * labels.windows.hop_s) * NANOSECONDS_PER_SECOND)
+        place = cube.channel_index(name), segment
+        _, power = reader.read(*place, np.array([window]), 1)
+        windows[i : i + len(power)] = power
+        moment = format_time(int(reader.start_ns(*place)[window]))
         captions.append(f"{name.station} {moment[5:16].replace('T', ' ')}")
     return windows, captions
 
 
 def _read_stacks(
-    cube: CubeStore, labels: LabelStore, components: Components, places: npt.NDArray[np.int64]
+    cube: CubeStore | EventCubeStore,
+    labels: LabelStore,
+    components: Components,
+    places: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[Any], Sequence[str]]:
     """As :func:`_read_windows`, shape (window, plane, frame, frequency); a window that is gone stays NaN."""
     reader = open_windows(cube, labels.windows, components)

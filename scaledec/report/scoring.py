@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from scaledec.vocabulary import NANOSECONDS_PER_SECOND
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scaledec.grid import WindowGrid
+    from scaledec.grid import Windows
 
 __all__ = [
     "ArchiveTruth",
@@ -102,7 +102,7 @@ def score_labels(family: npt.ArrayLike, labels: Mapping[str, npt.ArrayLike]) -> 
 
 
 def score_training_set(
-    training: TrainingStore, truth: pd.DataFrame, windows: WindowGrid, method: str = "DEC"
+    training: TrainingStore, truth: pd.DataFrame, windows: Windows, method: str = "DEC"
 ) -> tuple[Score, ...]:
     """Score k-means, GMM and the run's own method on the windows it was trained on.
 
@@ -115,7 +115,7 @@ def score_training_set(
     method
         What the run's own labels are called in the result.
     """
-    starts = training.segment_start_ns + _offsets_ns(windows)[training.window_index]
+    starts = training.start_ns(windows)
     names = [str(channel) for channel in training.channels]
     family = windows_truth(truth, names, starts, _length_ns(windows))
     assigned = training.assignments()
@@ -126,12 +126,10 @@ def score_training_set(
 def archive_truth(labels: LabelStore, truth: pd.DataFrame) -> ArchiveTruth:
     """Label and true family of every labelled window of an archive."""
     windows, extent = labels.windows, labels.extent
-    offsets = _offsets_ns(windows)
-    segment_ns = labels.grid.segment_ns
-    starts = extent.start_ns + np.arange(extent.n_segments)[:, np.newaxis] * segment_ns + offsets
     found_labels, found_families = [], []
     for index, channel in enumerate(extent.channels):
         label = labels.read_region(index, 0, extent.n_segments).label
+        starts = labels.start_ns(index, 0, extent.n_segments)
         kept = label != UNLABELLED
         found_labels.append(label[kept].astype(np.int64))
         names = np.full(int(kept.sum()), str(channel))
@@ -175,9 +173,5 @@ def confusion_table(truth: ArchiveTruth, n_clusters: int) -> pd.DataFrame:
     return pd.DataFrame(table, index=index, columns=pd.Index(FAMILY_NAMES, name="family"))
 
 
-def _offsets_ns(windows: WindowGrid) -> npt.NDArray[Any]:
-    return np.rint(windows.window_s * NANOSECONDS_PER_SECOND).astype(np.int64)
-
-
-def _length_ns(windows: WindowGrid) -> int:
+def _length_ns(windows: Windows) -> int:
     return round(windows.length_s * NANOSECONDS_PER_SECOND)

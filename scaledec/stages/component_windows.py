@@ -48,11 +48,15 @@ class ComponentWindows:
 
     def reach_on(self, sensor_index: int, time_index: int, windows: Windows) -> npt.NDArray[np.bool_]:
         """Which of the windows use samples of the next segment."""
-        return self.single.reach_on(self._reference(sensor_index), time_index, windows)
+        channels = self.sensors[sensor_index].sources
+        found = [self.single.reach_on(channel, time_index, windows) for channel in channels]
+        return np.asarray(np.any(found, axis=0))
 
     def start_ns(self, sensor_index: int, time_index: int) -> npt.NDArray[np.int64]:
         """First sample of every window, nanoseconds of UTC."""
-        return self.single.start_ns(self._reference(sensor_index), time_index)
+        # A channel without an event has a time before all others there.
+        channels = self.sensors[sensor_index].sources
+        return np.asarray(np.max([self.single.start_ns(channel, time_index) for channel in channels], axis=0))
 
     def read(
         self, sensor_index: int, time_index: int, candidates: Windows, wanted: int
@@ -107,9 +111,6 @@ class ComponentWindows:
     def _joined(self, stack: Stack, found: dict[int, Windows]) -> Windows:
         return _joined([None if c is None else found[c] for c in stack], fill=self.components.fill)
 
-    def _reference(self, sensor_index: int) -> int:
-        return self.sensors[sensor_index].sources[0]
-
 
 @dataclass(frozen=True, slots=True)
 class ComponentSegment:
@@ -125,6 +126,13 @@ class ComponentSegment:
     def usable(self) -> Windows:
         """Numbers of the windows that can be labelled, ascending."""
         return _joined(self.there, fill=self.fill)
+
+    @property
+    def onset_ns(self) -> npt.NDArray[np.int64] | None:
+        """First sample of every window; ``None`` where windows lie at a stride."""
+        onsets = [plane.onset_ns for plane in self.planes if plane is not None]
+        known = [onset for onset in onsets if onset is not None]
+        return np.max(known, axis=0) if known else None
 
     def gather(self, chosen: Windows) -> npt.NDArray[Any]:
         """Power of the chosen windows, shape (chosen, plane, frame, frequency); a missing plane is NaN."""

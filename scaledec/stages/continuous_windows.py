@@ -136,6 +136,11 @@ class ContinuousSegment:
             )
         return np.flatnonzero(usable)
 
+    @property
+    def onset_ns(self) -> None:
+        """Windows lie at a stride."""
+        return None
+
     def gather(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Power of the chosen windows, shape (chosen, frame, frequency)."""
         return gather_windows(

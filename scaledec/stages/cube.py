@@ -21,66 +21,20 @@ The result depends on the task and the settings alone: not on the engine, the pr
 from __future__ import annotations
 
 import threading
-import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from scaledec.archive.archive import Archive, open_archive
 from scaledec.archive.segment import SegmentRead, read_segment
-from scaledec.config import Config, SpectrogramConfig, cube_fingerprint
 from scaledec.errors import ArchiveError, StoreError, UnreadableInputError
-from scaledec.grid import SpectrogramGrid
-from scaledec.location import Location
-from scaledec.numerics.signal.coverage import frame_coverage
-from scaledec.numerics.signal.preprocess import Preprocessor
-from scaledec.numerics.signal.stft import SpectrogramTransform
-from scaledec.places import Places
-from scaledec.stages.cube_response import ResponseRemover, check_responses, frame_times_ns, no_response
-from scaledec.stages.cube_settings import make_preprocessor, make_transform, native_margins
-from scaledec.stages.planned_place import check_planned_for
+from scaledec.stages.cube_response import check_responses
+from scaledec.stages.cube_workspace import CubeContext, FrameWorkspace, Product, Workspace, timed
+from scaledec.stages.event_workspace import EventWorkspace
 from scaledec.stages.segment_inputs import UNREAD, edges_detail
-from scaledec.store.cube import CubeStore, segment_checksum
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
 
 __all__ = ["CubeContext", "compute_checksum", "lost_task", "run_task"]
 
 _MOST_NOTES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class CubeContext:
-    """What all tasks of one build share; small and picklable."""
-
-    cube: Location
-    archive: Archive
-    spectrogram: SpectrogramConfig
-    grid: SpectrogramGrid
-    fingerprint: str
-    responses: Location | None = None
-    """Where gains lie, if responses are removed."""
-    build: str = field(default_factory=lambda: uuid.uuid4().hex)
-    """Names this build: what a process keeps open for one build is not used for another."""
-
-    @classmethod
-    def of(cls, config: Config, *, cube: Location | None = None) -> CubeContext:
-        """The context of a configuration; ``cube`` defaults to the place below its root."""
-        places = Places.at(config.root, config.storage_options)
-        grid = config.spectrogram_grid
-        assert isinstance(grid, SpectrogramGrid), "imported spectrograms have tasks of their own"
-        return cls(
-            cube=cube or places.cube,
-            archive=open_archive(config.archive, places.index),
-            spectrogram=config.spectrogram,
-            grid=grid,
-            fingerprint=cube_fingerprint(config),
-            responses=None if config.spectrogram.response is None else places.responses,
-        )
 
 
 def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
@@ -118,8 +72,8 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
         reason = f"{task.channel}: {error}"
     except Exception as error:  # noqa: BLE001  (years of other segments must not wait for this one)
         reason = f"{type(error).__name__}: {error}"
-    workspace = _workspace_for(context)
-    workspace.store_of(task).write_segment(task.channel_index, task.time_index, *workspace.nothing())
+    workspace = workspace_for(context)
+    workspace.nothing().write(task)
     return TaskResult(task.key, task.fingerprint, "failed", reason)
 
 
@@ -137,15 +91,15 @@ def compute_checksum(task: CubeTask, context: CubeContext) -> int | None:
     UnreadableInputError, ValueError
         Where :func:`run_task` would fail.
     """
-    workspace = _workspace_for(context)
+    workspace = workspace_for(context)
     read = _read(task, context, workspace)
     if not _details(read)["n_samples"]:
         return None
-    power, coverage, _ = workspace.compute(task, read, {})
-    return segment_checksum(power, coverage) if coverage.any() else None
+    product = workspace.compute(task, read, {})
+    return product.checksum() if product.holds else None
 
 
-def _read(task: CubeTask, context: CubeContext, workspace: _Workspace) -> SegmentRead:
+def _read(task: CubeTask, context: CubeContext, workspace: Workspace[Any]) -> SegmentRead:
     if context.responses is not None and len(task.objects) > sum(task.neighbours):
         # Before anything is read. Where only a neighbour may have run over, there is likely no sample at all.
         check_responses(task.channel, task.start_ns, task.responses)
@@ -155,28 +109,24 @@ def _read(task: CubeTask, context: CubeContext, workspace: _Workspace) -> Segmen
         task.objects,
         start_ns=task.start_ns,
         end_ns=task.start_ns + context.grid.segment_ns,
-        margin_samples=workspace.margins,
+        margin_samples=workspace.margins_of(task),
         neighbours=task.neighbours,
     )
 
 
 def _run(task: CubeTask, context: CubeContext) -> TaskResult:
-    workspace = _workspace_for(context)
+    workspace = workspace_for(context)
     read = _read(task, context, workspace)
     details = _details(read)
     seconds = {"read": read.read_s, "decode": read.decode_s}
-    if details["n_samples"]:
-        power, coverage, n_lost = workspace.compute(task, read, seconds)
-        details |= {"n_frames_without_response": n_lost} if n_lost else {}
-    else:
-        power, coverage = workspace.nothing()
-    status, reason = _verdict(task, context, read, details, coverage)
-    with _timed(seconds, "write"):
+    product = workspace.compute(task, read, seconds) if details["n_samples"] else workspace.nothing()
+    status, reason = _verdict(task, context, read, details, product)
+    with timed(seconds, "write"):
         # Also where nothing came: what an earlier version of the objects gave must not stay.
-        store = workspace.store_of(task)
-        checksum = store.write_segment(task.channel_index, task.time_index, power, coverage)
-    if coverage.any():
+        checksum = product.write(task)
+    if product.holds:
         details["checksum"] = checksum
+    details |= product.details
     details["seconds"] = {step: round(value, 4) for step, value in seconds.items()}
     return TaskResult(task.key, task.fingerprint, status, reason, details)
 
@@ -186,18 +136,19 @@ def _verdict(
     context: CubeContext,
     read: SegmentRead,
     details: Mapping[str, JsonValue],
-    coverage: npt.NDArray[np.uint8],
+    product: Product,
 ) -> tuple[Status, str | None]:
     """Status and reason of a task that came to its end."""
-    left_out = "; ".join(reason for _, reason in read.unreadable)
+    unreadable = (*read.unreadable, *product.unreadable)
+    left_out = "; ".join(reason for _, reason in unreadable)
     end_ns = task.start_ns + context.grid.segment_ns
-    for item, _ in read.unreadable:
+    for item, _ in unreadable:
         span = context.archive.nominal_span_ns(item)
         is_own = span is None or (span[0] < end_ns and span[1] > task.start_ns)
         if is_own or item in read.unreachable:  # a neighbour that may come another time is tried again
-            kept = "the samples of other objects are written" if coverage.any() else "nothing else is there"
+            kept = "the samples of other objects are written" if product.holds else "nothing else is there"
             return "failed", f"{left_out}; {kept}"
-    if coverage.any():
+    if product.holds:
         return "done", left_out or None
     if details["n_samples"]:
         return "empty", f"{details['n_samples']} samples fill less than one per cent of any frame"
@@ -245,99 +196,14 @@ def _count_inside(runs: Sequence[tuple[int, int]], first: int, stop: int) -> tup
     return n_real, n_gaps
 
 
-class _Workspace:
-    """What one thread keeps from task to task of a build: the open cube, the transform, large buffers."""
-
-    def __init__(self, context: CubeContext) -> None:
-        self.context = context
-        self.transform: SpectrogramTransform = make_transform(context.spectrogram, context.grid)
-        shape = (context.grid.n_frames, context.grid.n_frequencies)
-        self.power: npt.NDArray[Any] = np.empty(shape, dtype=context.spectrogram.dtype)
-        self.remover = None if context.responses is None else ResponseRemover(context.responses)
-        self._preprocessors: dict[float, Preprocessor] = {}
-        self._store: CubeStore | None = None
-
-    def preprocessor(self, native_rate_hz: float) -> Preprocessor:
-        found = self._preprocessors.get(native_rate_hz)
-        if found is None:
-            found = make_preprocessor(self.context.spectrogram, native_rate_hz)
-            self._preprocessors[native_rate_hz] = found
-        return found
-
-    def margins(self, native_rate_hz: float) -> tuple[int, int]:
-        return native_margins(self.preprocessor(native_rate_hz), self.context.grid)
-
-    def compute(
-        self, task: CubeTask, read: SegmentRead, seconds: dict[str, float]
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], int]:
-        """Power (a buffer of this object) and coverage of a segment; the time of each step is noted.
-
-        Last comes how many frames with samples had no response to remove.
-        """
-        assert read.segment is not None
-        grid = self.context.grid
-        with _timed(seconds, "preprocess"):
-            preprocessor = self.preprocessor(read.native_rate_hz)
-            samples, runs = preprocessor.apply(read.segment.samples, read.segment.runs)
-            coverage = frame_coverage(runs, grid.n_frames, grid.nperseg, grid.hop)
-        with _timed(seconds, "transform"):
-            samples = samples[: grid.samples_per_segment + grid.tail_samples]
-            if self.remover is None:
-                self.transform(samples, coverage=coverage, out=self.power)
-                return self.power, coverage, 0
-            n_lost = self._transform_to_motion(self.remover, task, samples, coverage)
-        return self.power, coverage, n_lost
-
-    def _transform_to_motion(
-        self,
-        remover: ResponseRemover,
-        task: CubeTask,
-        samples: npt.NDArray[np.float32],
-        coverage: npt.NDArray[np.uint8],
-    ) -> int:
-        """Power of ground motion into the buffer; coverage becomes 0 where no response holds."""
-        grid = self.context.grid
-        covered = np.count_nonzero(coverage)
-        starts, length_ns = frame_times_ns(grid, task.start_ns)
-        for first, stop, factor in remover.runs(task.responses, starts, length_ns):
-            if factor is None:
-                coverage[first:stop] = 0
-            self.transform(
-                samples[first * grid.hop : (stop - 1) * grid.hop + grid.nperseg],
-                coverage=coverage[first:stop],
-                out=self.power[first:stop],
-                factor=factor,
-            )
-        if covered and not coverage.any():
-            raise no_response(task.channel, task.start_ns, task.responses)
-        return int(covered - np.count_nonzero(coverage))
-
-    def nothing(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-        """Power and coverage of a segment without samples."""
-        self.power.fill(np.nan)
-        return self.power, np.zeros(self.context.grid.n_frames, dtype=np.uint8)
-
-    def store_of(self, task: CubeTask) -> CubeStore:
-        """The cube, opened once, checked to be the one that the task was planned for."""
-        if self._store is None:
-            self._store = CubeStore.open(self.context.cube, "r+")
-        check_planned_for(self._store, task, self.context.fingerprint)
-        return self._store
-
-
 _kept = threading.local()
 
 
-def _workspace_for(context: CubeContext) -> _Workspace:
-    kept: _Workspace | None = getattr(_kept, "workspace", None)
+def workspace_for(context: CubeContext) -> Workspace[Any]:
+    """This thread's workspace of a build."""
+    kept: Workspace[Any] | None = getattr(_kept, "workspace", None)
     if kept is None or kept.context.build != context.build:
         _kept.workspace = None  # let the old buffers go before the new ones come
-        kept = _kept.workspace = _Workspace(context)
+        of_events = context.windows.of_events
+        kept = _kept.workspace = EventWorkspace(context) if of_events else FrameWorkspace(context)
     return kept
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    began = time.perf_counter()
-    yield
-    seconds[step] = time.perf_counter() - began

@@ -19,12 +19,13 @@ from scaledec.archive.listing import Listing, Neighbourhood, distinct
 from scaledec.archive.stations import Stations
 from scaledec.config import Config, cube_fingerprint
 from scaledec.errors import ConfigError, StoreNotFoundError
-from scaledec.grid import Grid, SpectrogramGrid
+from scaledec.grid import EventGrid, Grid, SpectrogramGrid
 from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
 from scaledec.stages.cube_stations import OutsideEpochs, StationRules, rules_of
+from scaledec.stages.event_inputs import NO_OTHER_INPUTS, EventInputs, OtherInputs
 from scaledec.stages.segment_inputs import OPEN_EDGES, UNREAD, segment_fingerprint, standing
-from scaledec.store.cube import CubeStore
+from scaledec.store.cubes import open_cube
 from scaledec.vocabulary import ChannelId, CubeTask, TaskResult, format_time
 
 __all__ = ["LEDGER_DETAILS", "CubePlan", "CubeTasks", "plan_cube"]
@@ -87,6 +88,8 @@ class _Frame:
     """What station metadata decides."""
     names: list[str] = field(repr=False)
     """Start of each segment, as keys have it."""
+    events: EventInputs | None = None
+    """Of a cube of events."""
 
     def key(self, channel: ChannelId, time_index: int) -> str:
         return f"{channel}/{self.names[time_index]}"
@@ -100,16 +103,26 @@ class _Frame:
     def is_planned(self, channel: ChannelId, near: Neighbourhood) -> bool:
         return self.rules.plans(channel, self.begin_ns(near), has_own=bool(near.own))
 
+    def other_inputs(self, channel: ChannelId, near: Neighbourhood) -> OtherInputs:
+        """What the segment depends on beside its own objects and its station's metadata."""
+        return NO_OTHER_INPUTS if self.events is None else self.events.of(channel, near.time_index)
+
     def fingerprint(
         self, channel: ChannelId, near: Neighbourhood, digests: Sequence[bytes] | Mapping[int, bytes]
     ) -> str:
         begin_ns = self.begin_ns(near)
         settings = self.rules.settings(self.rules.responses(channel, begin_ns), begin_ns)
-        parts = ([digests[number] for number in side] for side in (near.before, near.own, near.after))
-        return segment_fingerprint(settings, *parts)
+        before, own, after = (
+            [digests[number] for number in side] for side in (near.before, near.own, near.after)
+        )
+        other = self.other_inputs(channel, near)
+        if own and other.digest:
+            own.append(other.digest)
+        return segment_fingerprint(settings, before, own, after)
 
     def task(self, channel_index: int, near: Neighbourhood) -> CubeTask:
         channel = self.channels[channel_index]
+        other = self.other_inputs(channel, near)
         numbers = (*near.before, *near.own, *near.after)
         digests = {number: self.listing.digest(channel, number) for number in numbers}
         return CubeTask(
@@ -122,6 +135,7 @@ class _Frame:
             objects=tuple([self.listing.object(channel, number) for number in numbers]),
             neighbours=(len(near.before), len(near.after)),
             responses=self.rules.responses(channel, self.begin_ns(near)),
+            **other.fields,
         )
 
 
@@ -200,6 +214,7 @@ def plan_cube(
         grid.segment_ns,
         rules_of(config, stations),
         [format_time(start_ns + index * grid.segment_ns) for index in range(n_segments)],
+        EventInputs.of_config(config, listing, start_ns) if config.windows.of_events else None,
     )
     left = _Left()
     for channel_index, channel in enumerate(channels):
@@ -207,7 +222,7 @@ def plan_cube(
             frame, channel_index, channel, done, _listed(listing, start_ns, n_segments, grid.segment_ns)
         )
     item_bytes = 2 if config.spectrogram.dtype == "float16" else 4
-    segment_bytes = grid.n_frames * (grid.n_frequencies * item_bytes + 1)
+    segment_bytes = _frames(config) * (grid.n_frequencies * item_bytes + 1)
     tasks = CubeTasks(frame, left.places())
     n_objects, n_bytes = distinct(left.digests, left.sizes)
     if n_objects < sum(map(len, left.sizes)):
@@ -293,7 +308,7 @@ def _axes(config: Config, listing: Listing, grid: Grid) -> tuple[tuple[ChannelId
     start_ns = first_ns // grid.segment_ns * grid.segment_ns
     channels = listing.channels
     try:
-        there = CubeStore.open(Places.at(config.root, config.storage_options).cube)
+        there = open_cube(Places.at(config.root, config.storage_options).cube)
     except StoreNotFoundError:
         there = None
     if there is not None and there.fingerprint == cube_fingerprint(config):
@@ -305,6 +320,14 @@ def _axes(config: Config, listing: Listing, grid: Grid) -> tuple[tuple[ChannelId
     if there is not None and there.start_ns == start_ns:
         n_segments = max(n_segments, there.n_segments)
     return channels, start_ns, n_segments
+
+
+def _frames(config: Config) -> int:
+    """The most frames that a segment stores."""
+    windows = config.window_grid
+    if isinstance(windows, EventGrid):
+        return windows.max_events * windows.length
+    return config.spectrogram_grid.n_frames
 
 
 def _check_filters(config: Config) -> None:

@@ -5,16 +5,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaledec.archive.responses import ResponseRequest
-from scaledec.config import SpectrogramConfig
+from scaledec.config import Config, SpectrogramConfig, WindowsConfig, cube_fingerprint, event_settings
 from scaledec.config.models import KaiserTaper, TukeyTaper
-from scaledec.grid import Grid, SpectrogramGrid
+from scaledec.grid import EventGrid, Grid, SpectrogramGrid
 from scaledec.numerics.signal.preprocess import Preprocessor
 from scaledec.numerics.signal.taper import make_taper
 
 if TYPE_CHECKING:
     from scaledec.numerics.signal.stft import SpectrogramTransform
+    from scaledec.stages.event_finder import EventFinder
+    from scaledec.store.cube_template import CubeTemplate
 
-__all__ = ["gains_wanted", "make_preprocessor", "make_transform", "native_margins"]
+__all__ = [
+    "event_margins",
+    "gains_wanted",
+    "make_finder",
+    "make_preprocessor",
+    "make_template",
+    "make_transform",
+    "native_margins",
+]
+
+
+def make_template(config: Config) -> CubeTemplate:
+    """The structure of the cube that a configuration asks for."""
+    from scaledec.store.cube_template import CubeTemplate, EventRoom
+
+    windows = config.window_grid
+    return CubeTemplate(
+        grid=config.spectrogram_grid,
+        scale=config.spectrogram.scale,
+        dtype=config.spectrogram.dtype,
+        fingerprint=cube_fingerprint(config),
+        settings=config.spectrogram.model_dump(mode="json"),
+        events=EventRoom(windows.length, windows.max_events) if isinstance(windows, EventGrid) else None,
+        event_settings=event_settings(config),
+    )
+
+
+def make_finder(
+    settings: WindowsConfig, windows: EventGrid, spectrogram: SpectrogramConfig, grid: SpectrogramGrid
+) -> EventFinder:
+    """What finds events and centres their windows; its buffers serve one thread."""
+    from scaledec.stages.event_finder import EventFinder
+
+    linear = spectrogram.model_copy(update={"scale": "linear", "dtype": "float32"})
+    return EventFinder(settings, windows, grid, make_transform(linear, grid) if settings.centre else None)
 
 
 def make_transform(settings: SpectrogramConfig, grid: SpectrogramGrid) -> SpectrogramTransform:
@@ -73,5 +109,17 @@ def native_margins(preprocessor: Preprocessor, grid: SpectrogramGrid) -> tuple[i
     """
     needed = preprocessor.native_length(grid.samples_per_segment + grid.tail_samples)
     before = preprocessor.margin_samples
+    own = -(-grid.samples_per_segment * preprocessor.down // preprocessor.up)
+    return before, max(0, needed - before - own)
+
+
+def event_margins(preprocessor: Preprocessor, grid: SpectrogramGrid, lead: int, tail: int) -> tuple[int, int]:
+    """Native samples to read around a segment so that ``lead`` and ``tail`` samples come out around it.
+
+    The lead is rounded up to where both rates have a sample.
+    """
+    steps = -(-lead // preprocessor.up)
+    needed = preprocessor.native_length(steps * preprocessor.up + grid.samples_per_segment + tail)
+    before = preprocessor.margin_samples + steps * preprocessor.down
     own = -(-grid.samples_per_segment * preprocessor.down // preprocessor.up)
     return before, max(0, needed - before - own)

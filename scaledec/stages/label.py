@@ -10,10 +10,12 @@ import numpy.typing as npt
 import torch
 
 from scaledec.errors import StoreError
+from scaledec.grid import EventGrid
 from scaledec.stages.label_region import LabelContext, failed, write_block
 from scaledec.stages.readahead import read_ahead
 from scaledec.stages.window_reader import SegmentWindows, open_windows
-from scaledec.store.cube import CubeStore
+from scaledec.store.cubes import open_cube
+from scaledec.store.event_variables import NOT_A_TIME
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.store.open import decode_in_one_thread
 from scaledec.training.saved_model import SavedModel
@@ -45,7 +47,7 @@ class Labeller:
             torch.set_num_threads(threads)
             decode_in_one_thread()
         self.context = context
-        self._windows = open_windows(CubeStore.open(context.cube), context.windows, context.components)
+        self._windows = open_windows(open_cube(context.cube), context.windows, context.components)
         self._model = SavedModel.load(context.model, device=torch.device("cuda" if gpu else "cpu"))
 
     def label(self, task: LabelTask) -> LabelBlock:
@@ -64,6 +66,8 @@ class Labeller:
         segments = read_ahead(partial(self._windows.read_segment, task.channel_index), times)
         for row, segment in enumerate(segments):
             chosen = segment.usable
+            if block.onset is not None and segment.onset_ns is not None:
+                block.onset[row] = segment.onset_ns
             if not len(chosen):
                 continue
             z_ND = self._embed(segment, chosen)
@@ -107,6 +111,7 @@ class Labeller:
             confidence=np.full(shape, np.nan, np.float32),
             distance=np.full(shape, np.nan, np.float32),
             embedding=np.full((*shape, latent), np.nan, np.float32) if self.context.embedding else None,
+            onset=np.full(shape, NOT_A_TIME) if isinstance(self.context.windows, EventGrid) else None,
         )
 
 

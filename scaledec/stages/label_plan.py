@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scaledec.config import Config, hash_json, run_fingerprint
 from scaledec.stages.sensors import Components, sensors_of
-from scaledec.store.cube import CubeStore
+from scaledec.store.cube_base import Cube
 from scaledec.vocabulary import LabelTask, TaskResult, format_time
 
 __all__ = ["LABEL_ALGORITHM", "LabelPlan", "plan_labels"]
@@ -35,7 +35,7 @@ class LabelPlan:
 
 def plan_labels(
     config: Config,
-    cube: CubeStore,
+    cube: Cube,
     cube_ledger: Mapping[str, TaskResult],
     done: Mapping[str, TaskResult],
     *,
@@ -79,7 +79,7 @@ def plan_labels(
 
 
 def _shards(
-    config: Config, cube: CubeStore, cube_ledger: Mapping[str, TaskResult], settings: list[object]
+    config: Config, cube: Cube, cube_ledger: Mapping[str, TaskResult], settings: list[object]
 ) -> Iterator[tuple[LabelTask, int]]:
     """Every shard, with the number of its segments that hold power."""
     reach = 1 if config.window_grid.head_frames else 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaledec.grid import WindowGrid
+from scaledec.grid import Windows
 from scaledec.location import Location
 from scaledec.stages.sensors import Components
 from scaledec.store.labels import LabelBlock, LabelStore
@@ -25,7 +25,7 @@ class LabelContext:
     """Folder of the trained model."""
     labels: Location
     """The label store, already created by the coordinator."""
-    windows: WindowGrid
+    windows: Windows
     batch: int = 256
     """Windows encoded at once."""
     embedding: bool = True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from scaledec.errors import StoreConflictError
-from scaledec.store.cube import CubeStore
+from scaledec.store.cube_base import Cube
 from scaledec.vocabulary import CubeTask
 
 __all__ = ["check_planned_for"]
 
 
-def check_planned_for(store: CubeStore, task: CubeTask, fingerprint: str) -> None:
+def check_planned_for(store: Cube, task: CubeTask, fingerprint: str) -> None:
     """Raise ``StoreConflictError`` unless the cube has these settings, and the task's place its names."""
     index = task.channel_index
     if (

@@ -19,12 +19,15 @@ import numpy.typing as npt
 
 from scaledec.config import Config, cube_fingerprint, hash_json
 from scaledec.errors import TrainingError
+from scaledec.grid import EventGrid
 from scaledec.location import Location
 from scaledec.stages.readahead import read_ahead
 from scaledec.stages.sampling import Group, share_equally, split_groups
 from scaledec.stages.sensors import Components, Sensor, sensors_of
 from scaledec.stages.window_reader import WindowReader, open_windows
 from scaledec.store.cube import CubeStore
+from scaledec.store.cube_base import Cube
+from scaledec.store.event_cube import EventCubeStore
 from scaledec.store.training import TRAIN, VALIDATION, TrainingStore, TrainingTemplate
 
 __all__ = [
@@ -69,7 +72,7 @@ _Windows: TypeAlias = tuple[Draw, npt.NDArray[np.int64], npt.NDArray[Any]]
 
 def build_training_set(
     config: Config,
-    cube: CubeStore,
+    cube: CubeStore | EventCubeStore,
     location: Location,
     *,
     segments: Collection[tuple[int, int]] | None = None,
@@ -101,15 +104,18 @@ def build_training_set(
     components = Components.of(config.windows)
     reader = open_windows(cube, config.window_grid, components)
     sensors = sensors_of(cube.channels, components)
+    at_events = isinstance(config.window_grid, EventGrid)
     with TrainingStore.create(location, _template(config, cube), n) as writer:
         for draw, chosen, power in read_ahead(lambda draw: _read_draw(reader, draw), draws, ahead=_READERS):
             if len(chosen):
+                place = draw.channel_index, draw.time_index
                 writer.append(
                     power,
                     channels=[sensors[draw.channel_index].id] * len(chosen),
                     segment_start_ns=np.full(len(chosen), cube.segment_start_ns(draw.time_index)),
                     window_index=chosen.astype(np.int32),
                     split=np.full(len(chosen), VALIDATION if draw.validation else TRAIN, np.uint8),
+                    onset_ns=reader.start_ns(*place)[chosen] if at_events else None,
                 )
     return TrainingStore.open(location)
 
@@ -121,12 +127,10 @@ def training_fingerprint(config: Config) -> str:
     """
     pretrain = config.pretrain
     sampling = [pretrain.windows, pretrain.validation, pretrain.seed, *pretrain.exclude]
-    return hash_json(
-        [SAMPLING_ALGORITHM, cube_fingerprint(config), config.windows.model_dump(mode="json"), sampling]
-    )
+    return hash_json([SAMPLING_ALGORITHM, cube_fingerprint(config), config.windows.deciding(), sampling])
 
 
-def _template(config: Config, cube: CubeStore) -> TrainingTemplate:
+def _template(config: Config, cube: Cube) -> TrainingTemplate:
     components = Components.of(config.windows)
     return TrainingTemplate(
         frames=config.window_grid.length,
@@ -136,11 +140,12 @@ def _template(config: Config, cube: CubeStore) -> TrainingTemplate:
         dtype=cube.template.dtype,
         fingerprint=training_fingerprint(config),
         planes=() if components is None else components.planes,
+        onset=isinstance(config.window_grid, EventGrid),
     )
 
 
 def draw_windows(
-    config: Config, cube: CubeStore, *, segments: Collection[tuple[int, int]] | None = None
+    config: Config, cube: CubeStore | EventCubeStore, *, segments: Collection[tuple[int, int]] | None = None
 ) -> tuple[Draw, ...]:
     """Choose the windows of the training set from coverage alone, in the order channel, segment.
 

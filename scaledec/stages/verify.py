@@ -12,7 +12,8 @@ from scaledec.errors import StoreError, StoreNotFoundError
 from scaledec.ledger.index import LedgerIndex
 from scaledec.ledger.ledger import Ledger
 from scaledec.places import Places
-from scaledec.store.cube import CubeStore
+from scaledec.store.cube_base import Cube
+from scaledec.store.cubes import open_cube
 from scaledec.store.labels import LabelStore
 from scaledec.vocabulary import ChannelId, TaskResult, format_time, parse_time
 
@@ -114,7 +115,7 @@ def verify(places: Places, *, runs: Sequence[str] | None = None, run: Run = map)
 def _verify_product(places: Places, product: str, ledger: LedgerIndex, run: Run) -> Iterator[Finding]:
     location = places.cube if product == "cube" else places.labels(product.removeprefix("labels/"))
     try:
-        store = CubeStore.open(location) if product == "cube" else LabelStore.open(location)
+        store = open_cube(location) if product == "cube" else LabelStore.open(location)
     except StoreNotFoundError as error:
         yield from (Finding(product, result.key, "missing", str(error)) for result in _written(ledger))
         return
@@ -149,7 +150,7 @@ def _label_products(places: Places, runs: Sequence[str] | None) -> list[str]:
     return [f"labels/{name}" for name in names]
 
 
-def _check(product: str, store: CubeStore | LabelStore, result: TaskResult) -> Finding | None:
+def _check(product: str, store: Cube | LabelStore, result: TaskResult) -> Finding | None:
     """What is wrong with what one task has written, if anything is."""
     try:
         place = _place(store, result)
@@ -166,7 +167,7 @@ def _check(product: str, store: CubeStore | LabelStore, result: TaskResult) -> F
     return Finding(product, result.key, "mismatched", f"checksum {found}, the ledger has {expected}")
 
 
-def _place(store: CubeStore | LabelStore, result: TaskResult) -> tuple[int, ...]:
+def _place(store: Cube | LabelStore, result: TaskResult) -> tuple[int, ...]:
     """The indices that a task wrote to; ``KeyError`` where the store does not reach."""
     channel, _, start = result.key.partition("/")
     extent = store.extent
@@ -177,7 +178,7 @@ def _place(store: CubeStore | LabelStore, result: TaskResult) -> tuple[int, ...]
         raise KeyError(channel) from error
     if not 0 <= time_index < extent.n_segments:
         raise KeyError(start)
-    if isinstance(store, CubeStore):
+    if isinstance(store, Cube):
         return channel_index, time_index
     # The store may have grown since: the region is as long as it was when it was written.
     counts = (result.details.get("labelled"), result.details.get("unlabelled"))
@@ -185,13 +186,13 @@ def _place(store: CubeStore | LabelStore, result: TaskResult) -> tuple[int, ...]
     return channel_index, time_index, time_index + n_windows // store.windows.n_windows
 
 
-def _stored(store: CubeStore | LabelStore, channel_index: int) -> set[int]:
-    if isinstance(store, CubeStore):
+def _stored(store: Cube | LabelStore, channel_index: int) -> set[int]:
+    if isinstance(store, Cube):
         return store.stored_segments(channel_index)
     return store.stored_regions(channel_index)
 
 
-def _stored_keys(store: CubeStore | LabelStore) -> Iterator[str]:
+def _stored_keys(store: Cube | LabelStore) -> Iterator[str]:
     extent = store.extent
     for channel_index, channel in enumerate(extent.channels):
         for time_index in sorted(_stored(store, channel_index)):

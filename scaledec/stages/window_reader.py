@@ -12,11 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from scaledec.grid import WindowGrid
+from scaledec.errors import StoreConflictError
+from scaledec.grid import EventGrid, WindowGrid, Windows
 from scaledec.stages.component_windows import ComponentWindows
 from scaledec.stages.continuous_windows import ContinuousWindows
+from scaledec.stages.event_windows import EventWindows
 from scaledec.stages.sensors import Components, sensors_of
 from scaledec.store.cube import CubeStore
+from scaledec.store.event_cube import EventCubeStore
 
 __all__ = ["SegmentWindows", "WindowReader", "open_windows"]
 
@@ -27,6 +30,11 @@ class SegmentWindows(Protocol):
     @property
     def usable(self) -> npt.NDArray[np.int64]:
         """Numbers of the windows with enough real samples and no value that is not finite, ascending."""
+        ...
+
+    @property
+    def onset_ns(self) -> npt.NDArray[np.int64] | None:
+        """First sample of every window, shape (n_windows,); ``None`` where windows lie at a stride."""
         ...
 
     def gather(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -81,9 +89,28 @@ class WindowReader(Protocol):
         ...
 
 
-def open_windows(cube: CubeStore, windows: WindowGrid, components: Components | None = None) -> WindowReader:
-    """The reader of a cube's windows: of its channels, or of the sensors that they are components of."""
-    single = ContinuousWindows(cube, windows)
+def open_windows(
+    cube: CubeStore | EventCubeStore, windows: Windows, components: Components | None = None
+) -> WindowReader:
+    """The reader of a cube's windows: of its channels, or of the sensors that they are components of.
+
+    Raises
+    ------
+    StoreConflictError
+        If windows at a stride are asked of a cube of events, or the reverse.
+    """
+    single = _of_channels(cube, windows)
     if components is None:
         return single
     return ComponentWindows(single, sensors_of(cube.channels, components), components)
+
+
+def _of_channels(cube: CubeStore | EventCubeStore, windows: Windows) -> WindowReader:
+    if isinstance(cube, EventCubeStore) and isinstance(windows, EventGrid):
+        return EventWindows(cube, windows)
+    if isinstance(cube, CubeStore) and isinstance(windows, WindowGrid):
+        return ContinuousWindows(cube, windows)
+    raise StoreConflictError(
+        f"{cube.location} is {'of events' if isinstance(cube, EventCubeStore) else 'continuous'}, and "
+        "windows.mode asks for the other kind: choose another root, or the mode it was made with"
+    )

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from scaledec.grid import Grid, ImportedGrid, grid_from_json, grid_to_json
 from scaledec.location import Location
 from scaledec.store.axes import CHANNEL_COORDINATES, ChannelCoordinates, Extent, axis_variables
+from scaledec.store.event_variables import event_variables
 from scaledec.store.shard import inner_length
 from scaledec.store.template import Variable, publish
 from scaledec.vocabulary import JsonValue
 
-__all__ = ["REMEDY", "CubeTemplate", "publish_cube"]
+__all__ = ["REMEDY", "CubeKind", "CubeTemplate", "EventRoom", "publish_cube"]
 
 FORMAT = 1
 """Raised when the layout on disk changes."""
+
+_EVENT_CHUNK_BYTES = 2**18
 
 REMEDY = "one cube holds one kind of spectrogram: choose another root, or the settings it was made with"
 
@@ -29,6 +35,18 @@ _POWER_UNITS: Mapping[str | None, str] = {
     "velocity": "m2 s-2 Hz-1",
     "acceleration": "m2 s-4 Hz-1",
 }
+
+
+CubeKind: TypeAlias = Literal["cube", "event cube"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRoom:
+    """What a segment of an event cube has room for."""
+
+    frames: int
+    """Frames of one window."""
+    max_events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +59,15 @@ class CubeTemplate:
     fingerprint: str
     settings: Mapping[str, JsonValue]
     """The spectrogram section as JSON values: stored, and compared key by key when the cube grows."""
+    events: EventRoom | None = None
+    """Of a cube of events; ``None``: spectrograms are continuous."""
+    event_settings: Mapping[str, JsonValue] | None = None
+    """What decides the events, as JSON values."""
+
+    @property
+    def kind(self) -> CubeKind:
+        """What kind of cube it is."""
+        return "cube" if self.events is None else "event cube"
 
     @property
     def quantity(self) -> str | None:
@@ -55,25 +82,35 @@ class CubeTemplate:
 
     def attributes(self) -> dict[str, JsonValue]:
         """Root attributes, as JSON text where they nest so that any reader can carry them."""
-        return {
-            "scaledec_kind": "cube",
+        settings = {"spectrogram": self.settings}
+        attributes: dict[str, JsonValue] = {
+            "scaledec_kind": self.kind,
             "scaledec_format": FORMAT,
             "scaledec_fingerprint": self.fingerprint,
             "scaledec_scale": self.scale,
             "scaledec_dtype": self.dtype,
             "scaledec_grid": json.dumps(grid_to_json(self.grid), sort_keys=True),
-            "scaledec_settings": json.dumps({"spectrogram": self.settings}, sort_keys=True),
         }
+        if self.events is not None:
+            settings["windows"] = self.event_settings or {}
+            attributes["scaledec_events"] = json.dumps(
+                {"events": dataclasses.asdict(self.events)}, sort_keys=True
+            )
+        return {**attributes, "scaledec_settings": json.dumps(settings, sort_keys=True)}
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> CubeTemplate:
         """Read back what :meth:`attributes` gave."""
+        settings = json.loads(attributes["scaledec_settings"])
+        events = attributes.get("scaledec_events")
         return cls(
             grid=grid_from_json(json.loads(attributes["scaledec_grid"])),
             scale=attributes["scaledec_scale"],
             dtype=attributes["scaledec_dtype"],
             fingerprint=attributes["scaledec_fingerprint"],
-            settings=json.loads(attributes["scaledec_settings"])["spectrogram"],
+            settings=settings["spectrogram"],
+            events=None if events is None else EventRoom(**json.loads(events)["events"]),
+            event_settings=settings.get("windows"),
         )
 
 
@@ -84,25 +121,28 @@ def publish_cube(
     known: ChannelCoordinates,
 ) -> None:
     """Create the cube at a location, or bring it to this extent; what its shards hold stays."""
+    events = template.events
+    records = "continuous seismic records" if events is None else "events in seismic records"
     attributes: dict[str, JsonValue] = {
         "Conventions": "CF-1.11",
-        "title": "Spectrograms of continuous seismic records",
+        "title": f"Spectrograms of {records}",
         **template.attributes(),
     }
     axes = axis_variables(extent, template.grid.segment_ns, known)
-    publish(location, [*axes, *_grid_variables(template.grid), *_data(template, extent)], attributes)
-
-
-def _grid_variables(grid: Grid) -> list[Variable]:
-    return [
-        Variable(
-            "frame",
-            ("frame",),
-            {"long_name": "start of the frame after the segment's start", "units": "s"},
-            grid.frame_s,
-        ),
-        Variable("frequency", ("frequency",), {"long_name": "frequency", "units": "Hz"}, grid.frequency_hz),
+    if events is None:
+        inner = _Inner(("frame",), (template.grid.n_frames,))
+        frame_axis = _frame_axis(template.grid.frame_s, "segment")
+    else:
+        inner = _Inner(("event", "frame"), (events.max_events, events.frames))
+        frame_axis = _frame_axis(np.arange(events.frames) * template.grid.hop_s, "event")
+    frequency_hz = template.grid.frequency_hz
+    variables = [
+        frame_axis,
+        Variable("frequency", ("frequency",), {"long_name": "frequency", "units": "Hz"}, frequency_hz),
+        *_data(template, extent, inner),
+        *([] if events is None else event_variables(extent, events.max_events)),
     ]
+    publish(location, [*axes, *variables], attributes)
 
 
 def _power_units(template: CubeTemplate) -> dict[str, JsonValue]:
@@ -114,39 +154,55 @@ def _power_units(template: CubeTemplate) -> dict[str, JsonValue]:
     return {"units": template.power_unit}
 
 
-def _data(template: CubeTemplate, extent: Extent) -> list[Variable]:
-    grid = template.grid
-    frames, frequencies = grid.n_frames, grid.n_frequencies
-    size = np.dtype(template.dtype).itemsize
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """What of a segment lies before the frequencies."""
+
+    dimensions: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+def _frame_axis(frame_s: npt.NDArray[Any], after: str) -> Variable:
+    long_name = f"start of the frame after the {after}'s start"
+    return Variable("frame", ("frame",), {"long_name": long_name, "units": "s"}, frame_s)
+
+
+def _data(template: CubeTemplate, extent: Extent, inner: _Inner) -> list[Variable]:
+    frequencies = template.grid.n_frequencies
+    axes, outer = ("channel", "time", *inner.dimensions), (len(extent.channels), extent.n_segments)
+    row_bytes = math.prod(inner.shape[1:]) * frequencies * np.dtype(template.dtype).itemsize
+    # Events are few and a chunk of them is read for one: their chunks are small.
+    wanted = {} if template.events is None else {"wanted_bytes": _EVENT_CHUNK_BYTES}
+    rows = inner_length(inner.shape[0], row_bytes, **wanted)
     around = " ".join(CHANNEL_COORDINATES)
     of = f"ground {template.quantity}" if template.quantity else "the ground motion record"
     return [
         Variable(
             "power",
-            ("channel", "time", "frame", "frequency"),
+            (*axes, "frequency"),
             {
                 "long_name": f"power spectral density of {of}",
                 **_power_units(template),
                 "coordinates": around,
                 "ancillary_variables": "coverage",
             },
-            shape=(len(extent.channels), extent.n_segments, frames, frequencies),
-            shard=(1, 1, frames, frequencies),
-            chunk=(1, 1, inner_length(frames, frequencies * size), frequencies),
+            shape=(*outer, *inner.shape, frequencies),
+            shard=(1, 1, *inner.shape, frequencies),
+            chunk=(1, 1, rows, *inner.shape[1:], frequencies),
             dtype=template.dtype,
             fill=np.nan,
         ),
         Variable(
             "coverage",
-            ("channel", "time", "frame"),
+            axes,
             {
                 "long_name": "share of real samples behind the frame",
                 "units": "percent",
                 "coordinates": around,
             },
-            shape=(len(extent.channels), extent.n_segments, frames),
-            shard=(1, 1, frames),
-            chunk=(1, 1, frames),
+            shape=(*outer, *inner.shape),
+            shard=(1, 1, *inner.shape),
+            chunk=(1, 1, *inner.shape),
             dtype="uint8",
         ),
     ]

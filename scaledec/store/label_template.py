@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scaledec.grid import Grid, WindowGrid, grid_to_json
+from scaledec.grid import EventGrid, Grid, Windows, grid_to_json
 from scaledec.store.axes import CHANNEL_COORDINATES, Extent
+from scaledec.store.event_variables import NOT_A_TIME
 from scaledec.store.shard import inner_length
-from scaledec.store.template import Variable, plane_variables
+from scaledec.store.template import Variable, plane_variables, time_attributes
 from scaledec.vocabulary import JsonValue
 
 __all__ = ["REMEDY", "UNLABELLED", "LabelTemplate", "cluster_variables", "region_variables"]
@@ -38,7 +39,7 @@ class LabelTemplate:
     method: str
     """How windows were assigned: dec, idec, kmeans or gmm."""
     grid: Grid
-    windows: WindowGrid
+    windows: Windows
     segments_per_shard: int
     centroid: npt.NDArray[Any]
     """Shape (cluster, latent)."""
@@ -93,12 +94,7 @@ def cluster_variables(template: LabelTemplate) -> list[Variable]:
     index: Mapping[str, JsonValue] = {"long_name": "cluster"}
     return [
         Variable("cluster", ("cluster",), index, np.arange(template.n_clusters, dtype=np.int16)),
-        Variable(
-            "window",
-            ("window",),
-            {"long_name": "start of the window after the segment's start", "units": "s"},
-            template.windows.window_s,
-        ),
+        _window_axis(template.windows),
         Variable(
             "frame",
             ("frame",),
@@ -127,6 +123,17 @@ def cluster_variables(template: LabelTemplate) -> list[Variable]:
     ]
 
 
+def _window_axis(windows: Windows) -> Variable:
+    if isinstance(windows, EventGrid):
+        number: Mapping[str, JsonValue] = {"long_name": "number of the event in its segment; see onset"}
+        return Variable("window", ("window",), number, np.arange(windows.n_windows))
+    start: Mapping[str, JsonValue] = {
+        "long_name": "start of the window after the segment's start",
+        "units": "s",
+    }
+    return Variable("window", ("window",), start, windows.window_s)
+
+
 def region_variables(template: LabelTemplate, extent: Extent) -> list[Variable]:
     """The arrays that labelling tasks fill."""
     names = template.cluster_names or tuple(f"cluster_{k}" for k in range(template.n_clusters))
@@ -150,6 +157,9 @@ def region_variables(template: LabelTemplate, extent: Extent) -> list[Variable]:
             template, extent, "distance", "float32", np.nan, {"long_name": template.distance, "units": "1"}
         ),
     ]
+    if isinstance(template.windows, EventGrid):
+        instants = time_attributes("first sample of the event's window (UTC)")
+        regions.append(_region(template, extent, "onset", "int64", NOT_A_TIME, instants))
     if template.embedding:
         long_name: dict[str, JsonValue] = {"long_name": "embedding of the window", "units": "1"}
         regions.append(_region(template, extent, "embedding", "float32", np.nan, long_name, latent=True))

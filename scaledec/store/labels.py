@@ -14,7 +14,7 @@ import numpy.typing as npt
 import zarr
 
 from scaledec.errors import StoreConflictError, StoreNotFoundError
-from scaledec.grid import Grid, WindowGrid, grid_from_json
+from scaledec.grid import EventGrid, Grid, WindowGrid, Windows, grid_from_json
 from scaledec.location import Location
 from scaledec.store.axes import (
     ChannelCoordinates,
@@ -40,7 +40,7 @@ from scaledec.store.open import (
 )
 from scaledec.store.region import write_region
 from scaledec.store.template import check_same, publish, read_settings
-from scaledec.vocabulary import ChannelId, JsonValue
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId, JsonValue
 
 __all__ = ["UNLABELLED", "LabelBlock", "LabelStore", "LabelTemplate"]
 
@@ -59,12 +59,15 @@ class LabelBlock:
     """Shape (segment, window); NaN where there is no label."""
     embedding: npt.NDArray[np.float32] | None = None
     """Shape (segment, window, latent); NaN where there is no label."""
+    onset: npt.NDArray[np.int64] | None = None
+    """First sample of each event's window in nanoseconds of UTC, shape (segment, window); ``None`` where
+    windows lie at a stride."""
 
     @property
     def checksum(self) -> int:
-        """CRC-32C of label, confidence, distance and (where there is one) embedding."""
+        """CRC-32C of label, confidence, distance and (where there are any) embedding and onset."""
         crc = int(google_crc32c.value(np.ascontiguousarray(self.label)))
-        for values in (self.confidence, self.distance, self.embedding):
+        for values in (self.confidence, self.distance, self.embedding, self.onset):
             if values is not None:
                 crc = int(google_crc32c.extend(crc, np.ascontiguousarray(values)))
         return crc
@@ -77,7 +80,7 @@ class LabelStore:
         self.location = location
         self.attributes = read_settings(group.attrs.asdict(), location, "labels")
         self._group = group
-        names = ["label", "confidence", "distance", "embedding"]
+        names = ["label", "confidence", "distance", "embedding", "onset"]
         self._arrays = {name: cast("zarr.Array[Any]", group[name]) for name in names if name in group}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,9 +152,10 @@ class LabelStore:
         return grid_from_json(json.loads(self.attributes["scaledec_grid"]))
 
     @property
-    def windows(self) -> WindowGrid:
-        """Where windows lie on the frames of a segment."""
-        return WindowGrid(**json.loads(self.attributes["scaledec_windows"])["windows"])
+    def windows(self) -> Windows:
+        """Where windows lie in a segment."""
+        values = json.loads(self.attributes["scaledec_windows"])["windows"]
+        return EventGrid(**values) if "max_events" in values else WindowGrid(**values)
 
     @property
     def segments_per_shard(self) -> int:
@@ -197,15 +201,17 @@ class LabelStore:
         Raises
         ------
         ValueError
-            If the block is no whole shard, or brings an embedding where none is stored, or the reverse.
+            If the block is no whole shard, or brings an embedding or onset where none is stored, or the
+            reverse.
         """
-        values = {"confidence": block.confidence, "distance": block.distance, "embedding": block.embedding}
-        stored, brought = "embedding" in self._arrays, block.embedding is not None
-        if stored != brought:
-            raise ValueError(
-                f"{self.location} stores {'each' if stored else 'no'} window's embedding; "
-                f"the block brings {'them' if brought else 'none'}"
-            )
+        optional = {"embedding": block.embedding, "onset": block.onset}
+        for name, brought in optional.items():
+            if (name in self._arrays) != (brought is not None):
+                raise ValueError(
+                    f"{self.location} stores {'each' if name in self._arrays else 'no'} window's {name}; "
+                    f"the block brings {'none' if brought is None else 'them'}"
+                )
+        values = {"confidence": block.confidence, "distance": block.distance, **optional}
         stop = block.first_time_index + len(block.label)
         place = (slice(block.channel_index, block.channel_index + 1), slice(block.first_time_index, stop))
         # The label last: where there is one, what belongs to it is there too.
@@ -223,6 +229,23 @@ class LabelStore:
                 for name, array in self._arrays.items()
             }
         return LabelBlock(channel_index, first_time_index, **found)
+
+    def start_ns(
+        self, channel_index: int, first_time_index: int, stop_time_index: int
+    ) -> npt.NDArray[np.int64]:
+        """Start of every window of some segments in nanoseconds of UTC, shape (segment, window).
+
+        Where windows lie at events, what has no event starts at ``NOT_A_TIME``.
+        """
+        if "onset" in self._arrays:
+            with store_errors(f"onsets of {self.location}", "read"):
+                found = self._arrays["onset"][channel_index, first_time_index:stop_time_index]
+                return np.asarray(found)
+        windows = self.windows
+        assert isinstance(windows, WindowGrid)
+        after = np.round(windows.window_s * NANOSECONDS_PER_SECOND).astype(np.int64)
+        times = np.arange(first_time_index, stop_time_index)
+        return np.asarray((self.extent.start_ns + times * self.grid.segment_ns)[:, None] + after)
 
     def stored_regions(self, channel_index: int) -> set[int]:
         """First time indices of the regions of a channel that have labels stored, by listing alone."""

@@ -34,7 +34,7 @@ _ABSENT = np.iinfo(np.uint64).max
 blosc.use_threads = False
 
 
-def inner_length(length: int, bytes_per_row: int) -> int:
+def inner_length(length: int, bytes_per_row: int, *, wanted_bytes: float = _INNER_BYTES) -> int:
     """The divisor of ``length`` whose rows come nearest to the wanted size of an inner chunk.
 
     Examples
@@ -42,10 +42,10 @@ def inner_length(length: int, bytes_per_row: int) -> int:
     >>> inner_length(67500, 129 * 2)
     6750
     """
-    if length * bytes_per_row <= _INNER_BYTES * 1.5:
+    if length * bytes_per_row <= wanted_bytes * 1.5:
         return max(1, length)
     divisors = [d for d in range(1, length + 1) if length % d == 0]
-    return min(divisors, key=lambda d: abs(math.log(d * bytes_per_row / _INNER_BYTES)))
+    return min(divisors, key=lambda d: abs(math.log(d * bytes_per_row / wanted_bytes)))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import zarr
 
 from scaledec.errors import StoreNotFoundError
+from scaledec.grid import EventGrid, Windows
 from scaledec.location import Location
 from scaledec.store.axes import read_values
 from scaledec.store.open import clean_partial_files, open_group, remove_store, store_errors
@@ -27,7 +28,7 @@ from scaledec.store.template import (
     read_settings,
     time_attributes,
 )
-from scaledec.vocabulary import ChannelId, JsonValue
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId, JsonValue
 
 __all__ = ["TRAIN", "VALIDATION", "TrainingStore", "TrainingTemplate", "TrainingWriter"]
 
@@ -46,6 +47,7 @@ _ORIGIN: Mapping[str, Mapping[str, JsonValue]] = {
     "channel": {"long_name": "FDSN source, NET.STA.LOC.CHA"},
     "time": time_attributes("start of the segment the window starts in (UTC)"),
     "window": {"long_name": "index of the window in its segment"},
+    "onset": time_attributes("first sample of the event's window (UTC)"),
     "split": {
         "long_name": "use in training",
         "flag_values": [TRAIN, VALIDATION],
@@ -69,6 +71,13 @@ class TrainingTemplate:
     """Of everything that decides which windows are in it, and their values."""
     planes: tuple[str, ...] = ()
     """Components stacked in a window; none where windows are those of single channels."""
+    onset: bool = False
+    """Whether windows lie at events, whose onsets are kept beside them."""
+
+    @property
+    def origin(self) -> tuple[str, ...]:
+        """Names of what is known of where each window came from."""
+        return tuple(name for name in _ORIGIN if name != "onset" or self.onset)
 
     @property
     def n_frequencies(self) -> int:
@@ -159,6 +168,7 @@ class TrainingStore:
             dtype=attributes["scaledec_dtype"],
             fingerprint=attributes["scaledec_fingerprint"],
             planes=tuple(map(str, read_values(group, "plane", location))) if "plane" in group else (),
+            onset="onset" in group,
         )
 
     @classmethod
@@ -200,6 +210,19 @@ class TrainingStore:
     def window_index(self) -> npt.NDArray[np.int32]:
         """Index of each window in its segment, shape (sample,)."""
         return read_values(self._group, "window", self.location)
+
+    def start_ns(self, windows: Windows) -> npt.NDArray[np.int64]:
+        """First sample of each window in nanoseconds of UTC, shape (sample,).
+
+        Parameters
+        ----------
+        windows
+            Where windows lie in a segment.
+        """
+        if isinstance(windows, EventGrid):
+            return read_values(self._group, "onset", self.location)
+        after = np.rint(windows.window_s * NANOSECONDS_PER_SECOND).astype(np.int64)
+        return np.asarray(self.segment_start_ns + after[self.window_index])
 
     @cached_property
     def split(self) -> npt.NDArray[np.uint8]:
@@ -245,7 +268,7 @@ class TrainingStore:
         for name, values in arrays.items():
             if len(values) != self.n:
                 raise ValueError(f"{name} has {len(values)} entries for {self.n} windows of {self.location}")
-        origin = {name: read_values(self._group, name, self.location) for name in _ORIGIN}
+        origin = {name: read_values(self._group, name, self.location) for name in self.template.origin}
         samples = {**_origin_variables(origin), **_assigned({**self.assignments(), **arrays})}
         variables = self.template.variables(self.n, samples)
         publish(self.location, variables, self.template.attributes(complete=True))
@@ -262,7 +285,7 @@ class TrainingWriter:
         self._n = 0
         self._waiting: list[npt.NDArray[Any]] = []
         self._n_waiting = 0
-        self._origin: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _ORIGIN}
+        self._origin: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in template.origin}
         clean_partial_files(location)
         remove_store(location)
         shards = -(-max(n, 1) // template.samples_per_shard)
@@ -285,6 +308,7 @@ class TrainingWriter:
         segment_start_ns: npt.NDArray[np.int64] | Sequence[int],
         window_index: npt.NDArray[np.int32] | Sequence[int],
         split: npt.NDArray[np.uint8] | Sequence[int],
+        onset_ns: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Add windows, shape (sample, [plane,] frame, frequency), and where each came from.
 
@@ -299,7 +323,11 @@ class TrainingWriter:
             "window": np.asarray(window_index, np.int32),
             "split": np.asarray(split, np.uint8),
         }
+        if onset_ns is not None:
+            origin["onset"] = onset_ns
         lengths = {"windows": len(windows), **{name: len(values) for name, values in origin.items()}}
+        if set(origin) != set(self._origin):
+            raise ValueError(f"got {sorted(origin)} of each window; expected {sorted(self._origin)}")
         if len(set(lengths.values())) != 1 or self._n + self._n_waiting + len(windows) > self._capacity:
             raise ValueError(
                 f"got {lengths} after {self._n + self._n_waiting} windows of at most {self._capacity}; "

@@ -15,7 +15,7 @@ import pytest
 import scipy.signal
 
 from scaledec.errors import StoreConflictError, StoreError
-from scaledec.stages import cube as cube_stage
+from scaledec.stages import cube_workspace
 from scaledec.stages.cube import CubeContext, run_task
 from scaledec.stages.segment_inputs import standing
 from scaledec.store.cube import CubeStore
@@ -327,7 +327,7 @@ def test_an_error_nobody_thought_of_fails_one_task_and_not_the_run(
 ) -> None:
     write_sds(tmp_path / "sds", red_noise(SEGMENT))
     plan, context, _ = make_ready(configure(tmp_path))
-    monkeypatch.setattr(cube_stage, "frame_coverage", raising(ZeroDivisionError("by chance")))
+    monkeypatch.setattr(cube_workspace, "frame_coverage", raising(ZeroDivisionError("by chance")))
     result = run_task(plan.tasks[0], context)
     assert (result.status, result.reason) == ("failed", "ZeroDivisionError: by chance")
 
@@ -340,7 +340,7 @@ def test_what_would_hit_every_task_stops_the_run(
 ) -> None:
     write_sds(tmp_path / "sds", red_noise(SEGMENT))
     plan, context, _ = make_ready(configure(tmp_path))
-    monkeypatch.setattr(cube_stage, "frame_coverage", raising(error))
+    monkeypatch.setattr(cube_workspace, "frame_coverage", raising(error))
     with pytest.raises(type(error)):
         run_task(plan.tasks[0], context)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scaledec.errors import StoreError, StoreNotFoundError
+from scaledec.grid import WindowGrid
 from scaledec.places import Places
 from scaledec.stages.label import LabelContext, Labeller, label_task
 from scaledec.stages.label_region import write_block
@@ -43,6 +44,7 @@ def expected_by_single_windows(cube: CubeStore, context: LabelContext, task: Lab
     """The plain way: one window at a time, each read by itself."""
     model = SavedModel.load(context.model)
     grid = context.windows
+    assert isinstance(grid, WindowGrid)
     shape = task.stop_time_index - task.first_time_index, grid.n_windows
     label = np.full(shape, -1, np.int16)
     confidence, distance = np.full((2, *shape), np.nan, np.float32)

@@ -10,10 +10,11 @@ import pytest
 
 from scaledec.config import Config
 from scaledec.errors import TrainingError
-from scaledec.grid import SpectrogramGrid
+from scaledec.grid import SpectrogramGrid, WindowGrid
 from scaledec.location import Location
 from scaledec.stages.continuous_windows import ContinuousWindows
 from scaledec.stages.training_set import build_training_set, draw_windows
+from scaledec.stages.window_reader import open_windows
 from scaledec.store.cube import CubeStore
 from scaledec.store.training import VALIDATION, TrainingStore
 from tests.stages.small_cubes import channels_of, fill_segment, make_cube, small_config
@@ -52,6 +53,7 @@ def test_each_sample_holds_the_frames_of_the_place_it_is_recorded_at(
     training = build(config, cube, tmp_path / "training.zarr")
     assert training.n == 400
     grid = config.window_grid
+    assert isinstance(grid, WindowGrid)
     for sample, window in enumerate(training.read()):
         channel = cube.channel_index(training.channels[sample])
         time_index = (int(training.segment_start_ns[sample]) - cube.start_ns) // cube.segment_ns
@@ -100,6 +102,7 @@ def test_no_group_and_no_sample_of_the_record_is_in_both_splits(
     training = build(config, cube, tmp_path / "training.zarr")
     grid, windows = cube.grid, config.window_grid
     assert isinstance(grid, SpectrogramGrid)
+    assert isinstance(windows, WindowGrid)
     used = {0: np.zeros((3, 7 * grid.samples_per_segment), bool)}
     used[1] = np.zeros_like(used[0])
     for sample, channel in enumerate(training.channels):
@@ -172,7 +175,8 @@ def test_a_window_that_is_not_finite_in_spite_of_its_coverage_is_replaced(tmp_pa
 def test_few_windows_are_read_one_by_one_with_the_same_result(tmp_path: Path) -> None:
     config = small_config(tmp_path, pretrain={"windows": 16})
     cube = make_cube(config, channels_of(2), 4)
-    reader = ContinuousWindows(cube, config.window_grid)
+    reader = open_windows(cube, config.window_grid)
+    assert isinstance(reader, ContinuousWindows)
     draws = draw_windows(config, cube)
     assert all(draw.wanted <= 8 for draw in draws)
     for draw in draws:
