@@ -161,11 +161,12 @@ class _SegmentReader:
         edges: tuple[Side, ...] = ()
         reach = (self.start_ns - _FIRST_MARGIN_NS, self.end_ns + _FIRST_MARGIN_NS)
         opened = self._open(own, reach)
-        if not opened:
+        if not any(found.outcome.pieces for found in opened):
             if self.refused:
                 raise UnreadableInputError("; ".join(reason for _, reason in self.refused))
             edges = ("before", "after")
-            opened, neighbours = self._open([item for item, _ in neighbours], reach), []
+            opened += self._open([item for item, _ in neighbours], reach)
+            neighbours = ()
         rate = self._native_rate(opened)
         if rate is None:
             return self._result(None, 0.0, (0, 0), edges)
@@ -198,7 +199,7 @@ class _SegmentReader:
         return own, neighbours
 
     def _open(self, items: Iterable[ArchiveObject], reach: tuple[int, int]) -> list[_Opened]:
-        """Read and decode; objects without a piece in reach are left out, refused ones are kept in mind."""
+        """Read and decode (an object may have no piece in reach yet); refused ones are kept in mind."""
         opened = []
         for item in items:
             began = time.perf_counter()
@@ -214,8 +215,7 @@ class _SegmentReader:
                 if isinstance(error, UnreachableInputError):
                     self.unreachable.append(item)
                 continue
-            if outcome.pieces:
-                opened.append(_Opened(item, data, outcome))
+            opened.append(_Opened(item, data, outcome))
         return opened
 
     def _decode(self, item: ArchiveObject, data: bytes, reach: tuple[int, int]) -> ReadOutcome:

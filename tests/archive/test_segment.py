@@ -222,3 +222,22 @@ def test_damage_is_reported_with_the_name_of_the_object(archive: Archive) -> Non
     found = read(archive)
     key = sds_key(CHANNEL, START_NS)
     assert found.notes == (f"{key}: 13 bytes belong to no readable record: 512 to 525",)
+
+
+def test_a_margin_that_lies_in_a_file_of_its_own_far_from_the_segment_is_read(tmp_path: Path) -> None:
+    """Beyond the first half minute that is decoded before the rate, and with it the margin, is known."""
+    objects = []
+    for name, first, count in (("a", 0, 600), ("b", 640, 20)):
+        data = record_bytes(START_NS + first * S, numbers(count, first))
+        (tmp_path / name).write_bytes(data)
+        objects.append(ArchiveObject(name, len(data), "1"))
+    found = read_segment(
+        Archive(Location(str(tmp_path)), "files"),
+        CHANNEL,
+        objects,
+        start_ns=START_NS,
+        end_ns=START_NS + 600 * S,
+        margin_samples=lambda _: (0, 100),
+    )
+    assert found.segment is not None
+    assert found.segment.runs == ((0, 600), (640, 660))
