@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from scaledec.errors import ArchiveError
@@ -102,16 +104,28 @@ def files_below(location: Location, prefix: str = "") -> list[Entry]:
 def together(
     function: Callable[[ItemT], ValueT], items: Iterable[ItemT], location: Location
 ) -> Iterator[ValueT]:
-    """``function`` of each item, in order; for a remote place, as many at a time as its access allows."""
+    """``function`` of each item, in order; for a remote place, as many at a time as its access allows.
+
+    Items are taken and values kept only a few ahead of who asks for them.
+    """
     if location.is_local:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(location.access.concurrency, thread_name_prefix="listing") as pool:
-        yield from pool.map(function, items)
+    at_once = location.access.concurrency
+    with ThreadPoolExecutor(at_once, thread_name_prefix="listing") as pool:
+        waiting: deque[Future[ValueT]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= 2 * at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def described(location: Location, found: Iterable[ArchiveObject]) -> Iterator[ArchiveObject]:
-    """The same objects, with size and version asked for where the listing does not tell them (HTTP).
+def described(
+    location: Location, found: Iterable[tuple[ItemT, ArchiveObject]]
+) -> Iterator[tuple[ItemT, ArchiveObject]]:
+    """The same objects, each with what is said of it, but with sizes and versions that HTTP does not list.
 
     Raises
     ------
@@ -119,21 +133,27 @@ def described(location: Location, found: Iterable[ArchiveObject]) -> Iterator[Ar
         As :func:`entries`.
     """
 
-    def ask(item: ArchiveObject) -> ArchiveObject:
+    def ask(pair: tuple[ItemT, ArchiveObject]) -> tuple[ItemT, ArchiveObject]:
+        said, item = pair
+        if item.size != UNKNOWN_SIZE:
+            return pair
         place = key_below(location, item.key)
         remote, path = place.remote()
         try:
             info = remote.info(path)
         except FileNotFoundError:
-            return ArchiveObject(item.key, 0, "missing")  # reading it will say so
+            return said, ArchiveObject(item.key, 0, "missing")  # reading it will say so
         except Exception as error:  # noqa: BLE001  (object stores raise their clients' own)
             raise _cannot_list(place, error) from place.cause(error)
-        return ArchiveObject(item.key, int(info.get("size") or 0), version_of(info))
+        return said, ArchiveObject(item.key, int(info.get("size") or 0), version_of(info))
 
-    items = list(found)
-    if any(item.size < 0 for item in items):
-        return together(ask, items, location)
-    return iter(items)
+    pairs = iter(found)
+    first = next(pairs, None)
+    if first is None:
+        return
+    every = itertools.chain([first], pairs)
+    # One listing tells the sizes of all or of none.
+    yield from together(ask, every, location) if first[1].size == UNKNOWN_SIZE else every
 
 
 def _cannot_list(location: Location, error: Exception) -> ArchiveError:
@@ -181,7 +201,7 @@ def find_files(base: Location, glob: re.Pattern[str] | None) -> list[ArchiveObje
         for entry in walk_files(base)
         if glob is None or glob.match(entry.name)
     )
-    return list(described(base, found))
+    return [item for _, item in described(base, ((None, item) for item in found))]
 
 
 def _listed(how: Callable[[Location], Iterator[Entry]], location: Location) -> list[Entry]:

@@ -318,11 +318,12 @@ def test_a_glob_and_a_bucket_work_as_a_folder_does(tmp_path: Path) -> None:
 
 
 def test_documents_and_gains_lie_in_a_bucket_as_well(
-    s3_folder: Path, s3_options: dict[str, Any], opened: list[str]
+    tmp_path: Path, s3_options: dict[str, Any], opened: list[str]
 ) -> None:
-    prefix = s3_folder / "bucket" / "FDSNstationXML"
-    write(prefix / "XX" / "XX_AAA.xml", Epoch(response=geophone()))
-    write(prefix / "XX" / "XX_BBB.xml", Epoch(OTHER))
+    write(tmp_path / "XX_AAA.xml", Epoch(response=geophone()))
+    write(tmp_path / "XX_BBB.xml", Epoch(OTHER))
+    for path in tmp_path.iterdir():  # through the server, which remembers what lies in its folders
+        Location("s3://bucket/FDSNstationXML/XX", s3_options).child(path.name).write_bytes(path.read_bytes())
 
     def ask() -> Stations:
         kept = Location("s3://bucket/root/_scaledec", s3_options)
@@ -343,7 +344,7 @@ def test_documents_and_gains_lie_in_a_bucket_as_well(
     assert opened == ["XX/XX_AAA.xml"], "once for each version"
     one = station_sources.StationFiles.at(Location("s3://bucket/FDSNstationXML/XX/XX_AAA.xml", s3_options))
     assert [item.key for item in one.files] == ["XX_AAA.xml"]
-    assert one.read(one.files[0]) == (prefix / "XX" / "XX_AAA.xml").read_bytes()
+    assert one.read(one.files[0]) == (tmp_path / "XX_AAA.xml").read_bytes()
 
 
 def test_a_place_without_stationxml_is_refused_with_what_would_do(tmp_path: Path) -> None:

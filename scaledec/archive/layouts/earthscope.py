@@ -69,8 +69,7 @@ class EarthscopeLayout(KeyedLayout):
         stations = self._newest(found, patterns)
         channels = self._channels(location, patterns, stations)
         for station, by_day in stations.items():
-            items = described(location, by_day.values())
-            for day, item in zip(by_day, items, strict=True):
+            for day, item in described(location, by_day.items()):
                 for channel in channels[station]:
                     yield channel, Span(day * DAY_NS, (day + 1) * DAY_NS, item)
 

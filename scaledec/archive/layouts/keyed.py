@@ -81,7 +81,7 @@ class KeyedLayout:
         days = Days.around(start_ns, end_ns)
         ignored: list[str] = []
         found = self.find(location, patterns, days, ignored)
-        spans = list(self.spans(location, patterns, found))
+        spans = self.spans(location, patterns, found)
         listing = Listing(spans, start_ns=start_ns, end_ns=end_ns, slack_ns=DAY_NS, ignored=ignored)
         if not listing.channels:
             self._explain_nothing(location, patterns, start_ns, end_ns)
@@ -124,9 +124,8 @@ class KeyedLayout:
     ) -> Iterator[tuple[ChannelId, Span]]:
         """For each channel that matches, its objects and their days."""
         matches = matcher(patterns)
-        chosen = [(name, item) for name, item in found if matches(name.channel)]
-        items = described(location, (item for _, item in chosen))
-        for (name, _), item in zip(chosen, items, strict=True):
+        chosen = ((name, item) for name, item in found if matches(name.channel))
+        for name, item in described(location, chosen):
             yield name.channel, Span(name.day * DAY_NS, (name.day + 1) * DAY_NS, item)
 
     def _look(

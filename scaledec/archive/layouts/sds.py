@@ -39,20 +39,11 @@ class SdsLayout:
     ) -> Listing:
         """See :class:`Layout`; raises ``ArchiveError`` where nothing fits, naming what is there."""
         days = Days.around(start_ns, end_ns)
-        matches = matcher(patterns)
         ignored: list[str] = []
-        names: list[_Name] = []
-        items: list[ArchiveObject] = []
-        for key, entry in self._walk(location, patterns, days):
-            name = self._parse(entry.name)
-            if name is None:
-                ignored.append(key)
-            elif days.have(name.day) and matches(name.channel):
-                names.append(name)
-                items.append(ArchiveObject(key, entry.size, entry.version))
+        found = self._find(location, patterns, days, ignored)
         spans = (
             (name.channel, Span(name.day * DAY_NS, (name.day + 1) * DAY_NS, item))
-            for name, item in zip(names, described(location, items), strict=True)
+            for name, item in described(location, found)
         )
         listing = Listing(spans, start_ns=start_ns, end_ns=end_ns, slack_ns=DAY_NS, ignored=ignored)
         if not listing.channels:
@@ -67,6 +58,18 @@ class SdsLayout:
         """The UTC day in the name."""
         name = self._parse(key.rpartition("/")[2])
         return None if name is None else (name.day * DAY_NS, (name.day + 1) * DAY_NS)
+
+    def _find(
+        self, location: Location, patterns: Sequence[str], days: Days, ignored: list[str]
+    ) -> Iterator[tuple[_Name, ArchiveObject]]:
+        """The objects that match; names that say nothing go to ``ignored``."""
+        matches = matcher(patterns)
+        for key, entry in self._walk(location, patterns, days):
+            name = self._parse(entry.name)
+            if name is None:
+                ignored.append(key)
+            elif days.have(name.day) and matches(name.channel):
+                yield name, ArchiveObject(key, entry.size, entry.version)
 
     def _parse(self, name: str) -> _Name | None:
         match = self._name.fullmatch(name)
