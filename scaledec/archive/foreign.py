@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.storage import FsspecStore, LocalStore
 
 from scaledec.archive.foreign_time import TimeAxis
 from scaledec.config.imported import ForeignCubeConfig
 from scaledec.errors import ArchiveError, UnreadableInputError
 from scaledec.location import Location
 from scaledec.vocabulary import ChannelId, parse_time
+from scaledec.zarr_access import open_store
 
 __all__ = ["AXES", "ForeignCube", "open_foreign"]
 
@@ -77,7 +77,7 @@ class ForeignCube:
         name = self.settings.dims.frequency
         if name is None:
             return None
-        values = np.asarray(self._coordinate("frequency", name)[...], dtype=np.float64)
+        values = self._values("frequency", name).astype(np.float64)
         if not np.isfinite(values).all() or len(set(values.tolist())) != len(values):
             raise ArchiveError(f"{self}: coordinate {name} is no axis of distinct frequencies")
         return values
@@ -93,8 +93,8 @@ class ForeignCube:
                 'position: channel_ids: "DA.CABLE.{index:05d}.HSF"'
             )
         needed = template is None or "{value" in template
-        values = self._coordinate("channel", str(name))[...] if needed else np.arange(n)
-        names = [_channel_name(template, i, value) for i, value in enumerate(np.asarray(values).tolist())]
+        values = self._values("channel", str(name)) if needed else np.arange(n)
+        names = [_channel_name(template, i, value) for i, value in enumerate(values.tolist())]
         try:
             channels = tuple(map(ChannelId.parse, names))
         except ValueError as error:
@@ -157,6 +157,13 @@ class ForeignCube:
             values = values * float(scale or 1.0) + float(offset or 0.0)
         return np.where(absent, np.nan, values) if absent.any() else values
 
+    def _values(self, axis: str, name: str) -> npt.NDArray[Any]:
+        coordinate = self._coordinate(axis, name)
+        try:
+            return np.asarray(coordinate[...])
+        except Exception as error:  # codecs and object stores raise exceptions of their own
+            raise ArchiveError(f"{self}: {name} cannot be read: {type(error).__name__}: {error}") from error
+
     def _coordinate(self, axis: str, name: str) -> zarr.Array[Any]:
         found = self.root.get(name) if self.root is not None else None
         if not isinstance(found, zarr.Array):
@@ -183,7 +190,7 @@ def open_foreign(location: Location, settings: ForeignCubeConfig) -> ForeignCube
     ArchiveError
         If there is no such array, or its dimensions are not those of the settings.
     """
-    node = _open_node(location, settings.power)
+    node = _open_node(location)
     root, power = (None, node) if isinstance(node, zarr.Array) else (node, node.get(settings.power))
     if not isinstance(power, zarr.Array):
         raise ArchiveError(
@@ -201,14 +208,8 @@ def open_foreign(location: Location, settings: ForeignCubeConfig) -> ForeignCube
     )
 
 
-def _open_node(location: Location, power: str) -> zarr.Group | zarr.Array[Any]:
-    store = (
-        LocalStore(location.path, read_only=True)
-        if location.is_local
-        else FsspecStore.from_url(
-            location.url, storage_options=dict(location.storage_options), read_only=True
-        )
-    )
+def _open_node(location: Location) -> zarr.Group | zarr.Array[Any]:
+    store = open_store(location, read_only=True)
     try:
         return zarr.open(store, mode="r")
     except FileNotFoundError as error:

@@ -19,7 +19,7 @@ from zarr.storage import LocalStore
 
 from scaledec.errors import ScaledecError, StoreError, StoreNotFoundError
 from scaledec.location import Location
-from scaledec.store.remote import RetryingStore, open_remote_store
+from scaledec.zarr_access import RetryingStore, open_store
 
 __all__ = [
     "clean_partial_files",
@@ -91,13 +91,6 @@ def _sentence(place: object, action: str, n_bytes: int | None, error: OSError, c
     needed = f" ({n_bytes:,} bytes)" if n_bytes is not None else ""
     advice = _ADVICE.get(code or 0)
     return f"cannot {action} {place}{needed}: {_told(place, error)}" + (f"; {advice}" if advice else "")
-
-
-def open_store(location: Location, *, read_only: bool) -> Store:
-    """The Zarr store at a location: a folder, or any fsspec URL with its storage options."""
-    if location.is_local:
-        return LocalStore(location.path, read_only=read_only)
-    return open_remote_store(location, read_only=read_only)
 
 
 def open_group(location: Location, mode: Literal["r", "r+"] = "r") -> zarr.Group:

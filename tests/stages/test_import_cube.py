@@ -13,6 +13,7 @@ import pytest
 from scaledec.archive.foreign import ForeignCube
 from scaledec.config import Config, parse_config
 from scaledec.errors import ArchiveError, ConfigError
+from scaledec.location import Location
 from scaledec.pipeline.check import verify
 from scaledec.pipeline.cube import plan_of_cube
 from scaledec.pipeline.run import build_cube
@@ -274,6 +275,32 @@ def test_times_of_frame_middles_are_moved_to_their_starts(tmp_path: Path) -> Non
     power, _, store = imported(config)
     np.testing.assert_array_equal(power[0, :1300], values[:, 0])
     assert store.start_ns == parse_time("2020-07-06T00:30:00")
+
+
+@pytest.mark.parametrize("kind", ["memory", "s3"])
+def test_a_foreign_cube_on_an_object_store_gives_the_same(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    values = decibels(3000, 5, 12)
+    write_foreign(
+        tmp_path / "foreign.zarr", values, times(3000, START), FREQUENCIES, zarr_format=2, chunks=AWKWARD
+    )
+    options = request.getfixturevalue("s3_options") if kind == "s3" else {}
+    url = f"{'s3://bucket' if kind == 's3' else 'memory://'}/{tmp_path.name}/foreign.zarr"
+    there, path = Location(url, options).filesystem()
+    there.put(str(tmp_path / "foreign.zarr"), path, recursive=True)
+    config = config_of(tmp_path)
+    archive = config.archive.model_copy(update={"url": url, "storage_options": options})
+    config = config.model_copy(update={"archive": archive})
+    assert build_cube(config).done == 5 * 4
+    power, _, store = imported(config)
+    np.testing.assert_array_equal(
+        power[:, frame_numbers(store, times(3000, START))], values.transpose(1, 0, 2)
+    )
+    there.pipe_file(f"{path}/power/1.0.0", b"")
+    outcome = build_cube(config)
+    assert outcome.done == 6
+    assert "cannot read frames 700 to" in outcome.failures[0].reason
 
 
 def test_each_foreign_chunk_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A Zarr store on an object store whose requests are bounded in time and tried again."""
+"""Zarr stores at a place: a folder, or an object store whose requests are bounded in time and tried again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, WrapperStore
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from scaledec.location import Location
 from scaledec.transport.retry import retried_async
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-__all__ = ["RetryingStore", "open_remote_store"]
+__all__ = ["RetryingStore", "open_remote_store", "open_store"]
 
 ValueT = TypeVar("ValueT")
 # What is asked for without its size being known: inner chunks of a few MB, shards of tens.
 _USUAL_BYTES = 50_000_000
+
+
+def open_store(location: Location, *, read_only: bool) -> Store:
+    """The Zarr store at a location: a folder, or any fsspec URL with its storage options."""
+    if location.is_local:
+        return LocalStore(location.path, read_only=read_only)
+    return open_remote_store(location, read_only=read_only)
 
 
 def open_remote_store(location: Location, *, read_only: bool) -> RetryingStore:
