@@ -109,7 +109,7 @@ class ForeignCube:
     def read(
         self, frames: slice, channels: slice, frequencies: Sequence[int] | npt.NDArray[np.int64]
     ) -> npt.NDArray[Any]:
-        """Values of a block; NaN where nothing is stored.
+        """Values of a block as they are stored.
 
         Parameters
         ----------
@@ -121,8 +121,7 @@ class ForeignCube:
         Returns
         -------
         ndarray
-            Floating point, shape (channel, frame, frequency), unpacked (CF ``scale_factor``,
-            ``add_offset``, ``_FillValue``), in the store's scale.
+            Shape (channel, frame, frequency), a view of what was read, as stored: see :meth:`unpacked`.
 
         Raises
         ------
@@ -140,18 +139,23 @@ class ForeignCube:
                 f"{channels.stop} of {self}: {type(error).__name__}: {error}"
             ) from error
         moved = raw.transpose([self.order.index(axis) for axis in ("channel", "time", "frequency")])
-        return self._unpacked(moved[:, :, wanted - low])
+        return moved[:, :, _as_slice(wanted - low)]
 
-    def _unpacked(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def unpacked(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Stored values (..., frequency) as floating point in the store's scale, NaN where there is none.
+
+        Resolves what CF attributes (``scale_factor``, ``add_offset``, ``_FillValue``) and the array's fill
+        value stand for.
+        """
         values = raw if raw.dtype.kind == "f" else raw.astype(np.float64)
         absent = np.zeros(raw.shape, bool)
         for name in ("_FillValue", "missing_value"):
             for value in _numbers(self._attributes.get(name)):
                 absent |= raw == value
         fill = self.power.fill_value
-        if fill is not None and raw.shape[2] > 1 and not np.isnan(fill):
+        if fill is not None and raw.shape[-1] > 1 and not np.isnan(fill):
             # A chunk that is not stored reads as fill values; a frame of nothing else is a gap.
-            absent |= (raw == fill).all(axis=2, keepdims=True)
+            absent |= (raw == fill).all(axis=-1, keepdims=True)
         scale, offset = self._attributes.get("scale_factor"), self._attributes.get("add_offset")
         if scale is not None or offset is not None:
             values = values * float(scale or 1.0) + float(offset or 0.0)
@@ -240,6 +244,15 @@ def _order(
             "archive.cube.order"
         )
     return order
+
+
+def _as_slice(indices: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
+    """Indices that follow one another, up or down, as a slice: a selection without a copy."""
+    steps = np.diff(indices)
+    if not len(steps) or not (np.abs(steps) == 1).all() or (steps != steps[0]).any():
+        return indices
+    step, stop = int(steps[0]), int(indices[-1] + steps[0])
+    return slice(int(indices[0]), stop if stop >= 0 else None, step)
 
 
 def _channel_name(template: str | None, index: int, value: Any) -> str:

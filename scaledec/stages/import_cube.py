@@ -37,7 +37,7 @@ __all__ = ["BlockShape", "ImportContext", "block_shape", "import_block", "import
 
 # Of spectrograms held until their segments are whole; half a gigabyte a worker with what is read beside it.
 _BLOCK_BYTES = 192 * 2**20
-_READ_BYTES = 64 * 2**20
+_READ_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,9 @@ def block_shape(foreign: ForeignCube, grid: ImportedGrid, dtype: str) -> BlockSh
     segments = min(max(1, -(-foreign.chunk("time") // grid.n_frames)), max(1, _BLOCK_BYTES // shard))
     channels = min(foreign.chunk("channel"), max(1, _BLOCK_BYTES // (shard * segments)))
     chunk = int(np.prod([foreign.chunk(axis) for axis in foreign.order])) * foreign.power.dtype.itemsize
-    # A piece as stored, as selected, in float64 and as power at the same time.
-    return BlockShape(channels, segments, channels * segments * shard + 4 * max(chunk, _READ_BYTES))
+    # What is read lies there compressed, decoded chunk by chunk and joined, and the allocator keeps some of
+    # it: seven times as much as is read was measured. Beside it the block, and shards on their way out.
+    return BlockShape(channels, segments, (channels * segments + 4) * shard + 8 * max(chunk, _READ_BYTES))
 
 
 def import_blocks(plan: CubePlan, foreign: ForeignCube, shape: BlockShape) -> Iterator[tuple[CubeTask, ...]]:
@@ -252,15 +253,18 @@ class _Block:
         )
         self._seconds["read"] += time.perf_counter() - began
         began = time.perf_counter()
-        power = convert_power(values, context.settings.scale, context.scale)
-        coverage = covered_percent(power)
-        power[coverage == 0] = np.nan
-        for row, placed in ((part.row, part.placed) for part in parts):
-            taken = slice(placed.first - first, placed.stop - first)
-            place = (row, slice(None), slice(placed.position, placed.position + placed.stop - placed.first))
-            self._power[place] = power[:, taken]
-            self._coverage[place] = coverage[:, taken]
-            self._offset_s[row] = max(self._offset_s[row], placed.offset_s, key=abs)
+        for channel, own in enumerate(values):
+            # A channel at a time stays in the cache, and needs no second copy of what was read.
+            power = convert_power(workspace.foreign.unpacked(own), context.settings.scale, context.scale)
+            coverage = covered_percent(power)
+            power[coverage == 0] = np.nan
+            for row, placed in ((part.row, part.placed) for part in parts):
+                taken = slice(placed.first - first, placed.stop - first)
+                frames = slice(placed.position, placed.position + placed.stop - placed.first)
+                self._power[row, channel, frames] = power[taken]
+                self._coverage[row, channel, frames] = coverage[taken]
+        for part in parts:
+            self._offset_s[part.row] = max(self._offset_s[part.row], part.placed.offset_s, key=abs)
         self._seconds["convert"] += time.perf_counter() - began
 
 
