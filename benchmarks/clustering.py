@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from scaledec.engines.ray_session import MALLOC_SETTINGS
 from scaledec.location import Location
 from scaledec.numerics.dec.loss import LossWeights
-from scaledec.numerics.nets.autoencoder import ConvAutoencoder
+from scaledec.numerics.nets.base import Autoencoder
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.stages.cluster_dec import DecSettings, DecTraining
 from scaledec.training.data import TrainingData
@@ -47,7 +47,7 @@ _GAMMA, _RATE = 1e-4, 1e-5
 class PublishedLoop:
     """IDEC with the N x K table of targets, correct and in no hurry."""
 
-    def __init__(self, windows: Tensor, network: ConvAutoencoder, centroids: Tensor) -> None:
+    def __init__(self, windows: Tensor, network: Autoencoder, centroids: Tensor) -> None:
         self._windows = windows.unsqueeze(1)
         self._network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self._centroids = nn.Parameter(centroids.clone())
@@ -124,7 +124,7 @@ def _take_turns(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[st
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _train_one_epoch(windows: Tensor, network: ConvAutoencoder, centroids: Tensor) -> None:
+def _train_one_epoch(windows: Tensor, network: Autoencoder, centroids: Tensor) -> None:
     settings = DecSettings(
         method="idec",
         weights=LossWeights(reconstruction=1.0, clustering=_GAMMA),

@@ -19,6 +19,7 @@ from scaledec.places import Places
 from scaledec.stages.readahead import read_ahead
 from scaledec.store.datasets import newest_run, open_labels
 from scaledec.store.labels import LabelStore
+from scaledec.store.names import default_name
 from scaledec.store.open import store_errors
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId, parse_time
 
@@ -35,7 +36,7 @@ def query(
     *,
     run: str | None = None,
     channel: str | Sequence[str] | None = None,
-    label: int | Sequence[int] | None = None,
+    label: int | str | Sequence[int | str] | None = None,
     start: Instant | None = None,
     end: Instant | None = None,
     min_confidence: float | None = None,
@@ -56,7 +57,7 @@ def query(
     channel
         Glob over NET.STA.LOC.CHA, or several of them.
     label
-        Cluster, or several of them.
+        Cluster by number or by the name it was given, or several of them.
     start, end
         Windows that start at or after ``start`` and before ``end`` (ISO 8601 or datetime, UTC).
     min_confidence
@@ -87,7 +88,7 @@ def query(
     names = _names(dataset)
     wanted = _Wanted(
         channels=_channels(channel, store.extent.channels),
-        labels=_labels(label, len(names)),
+        labels=_labels(label, names),
         start_ns=_instant("start", start),
         end_ns=_instant("end", end),
         min_confidence=min_confidence,
@@ -249,13 +250,14 @@ def _table(store: LabelStore, parts: Sequence[pd.DataFrame], names: Sequence[str
     table["channel"] = table["channel"].cat.remove_unused_categories()
     table["start"] = start_ns.view("datetime64[ns]")
     table.insert(2, "end", (start_ns + length_ns).view("datetime64[ns]"))
-    if list(names) != [f"cluster_{k}" for k in range(len(names))]:
-        table["name"] = pd.Categorical.from_codes(table["label"].to_numpy(), pd.Index(names))
+    if any(name != default_name(k) for k, name in enumerate(names)):
+        # Several clusters may share a name.
+        table["name"] = pd.Categorical(np.array(names, dtype=object)[table["label"].to_numpy()])
     return table
 
 
 def _names(dataset: xr.Dataset) -> list[str]:
-    return str(dataset["label"].attrs["flag_meanings"]).split()
+    return [str(name) for name in dataset["cluster_name"].to_numpy()]
 
 
 def _channels(patterns: str | Sequence[str] | None, known: Sequence[ChannelId]) -> tuple[ChannelId, ...]:
@@ -274,14 +276,26 @@ def _channels(patterns: str | Sequence[str] | None, known: Sequence[ChannelId]) 
     raise ConfigError(f"no channel matches {', '.join(map(repr, patterns))}; {hint}")
 
 
-def _labels(label: int | Sequence[int] | None, n_clusters: int) -> tuple[int, ...] | None:
+def _labels(label: int | str | Sequence[int | str] | None, names: Sequence[str]) -> tuple[int, ...] | None:
     if label is None:
         return None
-    labels = (label,) if isinstance(label, int | np.integer) else tuple(label)
-    unknown = [k for k in labels if not 0 <= k < n_clusters]
-    if unknown or not labels:
-        raise ConfigError(f"label {unknown} asked for; this run has the labels 0 to {n_clusters - 1}")
-    return tuple(int(k) for k in labels)
+    wanted = [label] if isinstance(label, int | np.integer | str) else list(label)
+    if not wanted:
+        raise ConfigError(f"no label asked for; this run has the labels 0 to {len(names) - 1}")
+    return tuple(cluster for one in wanted for cluster in _clusters(one, names))
+
+
+def _clusters(label: int | str, names: Sequence[str]) -> list[int]:
+    """The clusters that a number or a name stands for."""
+    if isinstance(label, str) and not label.isdecimal():
+        found = [k for k, name in enumerate(names) if name == label]
+        if not found:
+            near = difflib.get_close_matches(label, names, n=3, cutoff=0.0)
+            raise ConfigError(f"no cluster is named {label!r}; nearest: {', '.join(near)}")
+        return found
+    if not 0 <= int(label) < len(names):
+        raise ConfigError(f"label {label} asked for; this run has the labels 0 to {len(names) - 1}")
+    return [int(label)]
 
 
 def _instant(name: str, value: Instant | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Verbs that only read the root: status, query, verify, select-k."""
+"""Verbs that only read the root: status, query, name, verify, select-k."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def status(config_path: str, overrides: Sequence[str], failures: bool) -> int:
 @config_argument
 @click.option("--run", "run_name", default=None, help="Name of the run; the configuration's by default.")
 @click.option("--channel", default=None, help="Glob over NET.STA.LOC.CHA.")
-@click.option("--label", "labels", multiple=True, type=int, help="Only this label; may be repeated.")
+@click.option("--label", "labels", multiple=True, help="Only this label or name; may be repeated.")
 @click.option("--start", default=None, help="Windows that start at or after this time (UTC).")
 @click.option("--end", default=None, help="Windows that start before this time (UTC).")
 @click.option("--min-confidence", type=float, default=None, help="Only windows at least this sure (0 to 1).")
@@ -45,7 +45,7 @@ def query(
     overrides: Sequence[str],
     run_name: str | None,
     channel: str | None,
-    labels: Sequence[int],
+    labels: Sequence[str],
     start: str | None,
     end: str | None,
     min_confidence: float | None,
@@ -74,6 +74,26 @@ def query(
         click.echo(f"wrote {len(found)} windows to {output}", err=True)
     else:
         click.echo(found.to_string(index=False, max_rows=40) if len(found) else "no window fits", nl=True)
+
+
+@verb("name", example='scaledec name my.yaml 3 "icequake, ice front" --note "calving season only"')
+@config_argument
+@click.argument("cluster", type=int, required=False)
+@click.argument("name", required=False)
+@click.option("--note", default="", help="Anything worth keeping beside the name.")
+def name_cluster(
+    config_path: str, overrides: Sequence[str], cluster: int | None, name: str | None, note: str
+) -> None:
+    """Name a cluster of the run, or list the names; an empty name takes it away."""
+    from scaledec.pipeline import names
+
+    config = load(config_path, overrides)
+    if cluster is not None and name is not None:
+        names.name_cluster(config, cluster, name, note=note)
+        return
+    for number, entry in sorted(names.cluster_names(config).items()):
+        if cluster in (None, number):
+            click.echo(f"{number}\t{entry.name}\t{entry.note}".rstrip())
 
 
 @verb("verify", example="scaledec verify my.yaml --recompute 100")
@@ -150,4 +170,4 @@ def _parse_range(text: str) -> list[int]:
     return found
 
 
-COMMANDS = (status, query, verify, select_k)
+COMMANDS = (status, query, name_cluster, verify, select_k)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scaledec.store.labels import LabelTemplate
     from scaledec.training.saved_model import SavedModel
 
-__all__ = ["LabelWork", "label_archive", "plan_of_labels"]
+__all__ = ["LabelWork", "label_archive", "plan_of_labels", "publish_label_store"]
 
 _CONFIDENCE = {
     "gmm": "posterior probability of the cluster",
@@ -106,6 +106,22 @@ def plan_of_labels(config: Config) -> LabelWork:
     """
     from scaledec.ledger.ledger import Ledger
     from scaledec.stages.label_plan import plan_labels
+
+    places = Places.at(config.root, config.storage_options)
+    run = run_name(config)
+    cube, model = _open_inputs(config)
+    plan = plan_labels(
+        config,
+        cube,
+        Ledger(places.ledger("cube")).read(details=("checksum",)),
+        Ledger(places.label_ledger(run)).read(details=()),
+        model_checksum=model.checksum,
+    )
+    return LabelWork(plan, cube, model)
+
+
+def _open_inputs(config: Config) -> tuple[Cube, SavedModel]:
+    """The cube and the clustered model."""
     from scaledec.store.cubes import open_cube
     from scaledec.training.saved_model import SavedModel
 
@@ -117,14 +133,12 @@ def plan_of_labels(config: Config) -> LabelWork:
         raise StoreNotFoundError(
             f"run {run!r} at {places.run(run)} is pretrained but not clustered: run `scaledec cluster` first"
         )
-    plan = plan_labels(
-        config,
-        cube,
-        Ledger(places.ledger("cube")).read(details=("checksum",)),
-        Ledger(places.label_ledger(run)).read(details=()),
-        model_checksum=model.checksum,
-    )
-    return LabelWork(plan, cube, model)
+    return cube, model
+
+
+def publish_label_store(config: Config) -> None:
+    """Bring what describes the labels that are there (cluster names, coordinates) up to date."""
+    _make_room(config, *_open_inputs(config))
 
 
 def _make_room(config: Config, cube: Cube, model: SavedModel) -> Location:
@@ -171,8 +185,10 @@ def _told_incomplete(config: Config, cube: Cube) -> str:
 def _template(config: Config, model: SavedModel) -> LabelTemplate:
     from scaledec.stages.sensors import Components
     from scaledec.store.labels import LabelTemplate
+    from scaledec.store.names import names_of
 
     components = Components.of(config.windows)
+    run = Places.at(config.root, config.storage_options).run(run_name(config))
     return LabelTemplate(
         run=run_name(config),
         fingerprint=run_fingerprint(config),
@@ -185,7 +201,7 @@ def _template(config: Config, model: SavedModel) -> LabelTemplate:
         prototype_units=f"normalised power ({config.model.normalise})",
         embedding=config.label.embedding,
         confidence=_CONFIDENCE.get(model.method, _CONFIDENCE["other"]),
-        cluster_names=model.names,
+        cluster_names=names_of(run, model.n_clusters),
         planes=() if components is None else components.planes,
         components=None if components is None else components.to_json(),
     )

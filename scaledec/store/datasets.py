@@ -11,6 +11,7 @@ import xarray as xr
 from scaledec.errors import StoreNotFoundError
 from scaledec.location import Location
 from scaledec.places import Places
+from scaledec.store.names import flag_meanings, read_names
 from scaledec.store.open import open_group, open_store, store_errors
 
 __all__ = ["flatten_time", "newest_run", "open_cube", "open_labels", "open_training_set", "run_names"]
@@ -45,6 +46,8 @@ def open_labels(
 ) -> xr.Dataset:
     """The labels of a run below ``root``: label, confidence, distance (channel, time, window), and clusters.
 
+    ``cluster_name`` and the ``flag_meanings`` of ``label`` are the names that people gave the clusters.
+
     Parameters
     ----------
     root, storage_options
@@ -63,7 +66,7 @@ def open_labels(
     elif run not in run_names(root, storage_options):
         known = ", ".join(run_names(root, storage_options)) or "none"
         raise StoreNotFoundError(f"no labels of run {run!r} below {places.root}; runs there: {known}")
-    return _open(places.labels(run))
+    return _named(_open(places.labels(run)), places.run(run))
 
 
 def open_training_set(
@@ -123,6 +126,16 @@ def flatten_time(dataset: xr.Dataset) -> xr.Dataset:
     flat = bare.stack({"instant": ("time", inner)}, create_index=False).rename(instant="time")
     leading = [name for name in ("channel", "time") if name in flat.dims]
     return flat.assign_coords(time=("time", instants, dict(dataset["time"].attrs))).transpose(*leading, ...)
+
+
+def _named(labels: xr.Dataset, run: Location) -> xr.Dataset:
+    """Labels with the names that people gave, which may be newer than those in the store."""
+    stored = str(labels["label"].attrs["flag_meanings"]).split()
+    given = read_names(run)
+    names = tuple(given[k].name if k in given else name for k, name in enumerate(stored))
+    labels["label"].attrs["flag_meanings"] = flag_meanings(names)
+    attributes = {"long_name": "name of the cluster"}
+    return labels.assign_coords(cluster_name=("cluster", np.array(names, dtype=object), attributes))
 
 
 def _open(location: Location) -> xr.Dataset:

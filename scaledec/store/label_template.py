@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scaledec.grid import EventGrid, Grid, Windows, grid_to_json
 from scaledec.store.axes import CHANNEL_COORDINATES, Extent
 from scaledec.store.event_variables import NOT_A_TIME
+from scaledec.store.names import default_name, flag_meanings
 from scaledec.store.shard import inner_length
 from scaledec.store.template import Variable, plane_variables, time_attributes
 from scaledec.vocabulary import JsonValue
@@ -136,11 +137,11 @@ def _window_axis(windows: Windows) -> Variable:
 
 def region_variables(template: LabelTemplate, extent: Extent) -> list[Variable]:
     """The arrays that labelling tasks fill."""
-    names = template.cluster_names or tuple(f"cluster_{k}" for k in range(template.n_clusters))
+    names = template.cluster_names or tuple(map(default_name, range(template.n_clusters)))
     label: dict[str, JsonValue] = {
         "long_name": "cluster of the window",
         "flag_values": list(range(template.n_clusters)),
-        "flag_meanings": " ".join(name.replace(" ", "_") for name in names),
+        "flag_meanings": flag_meanings(names),
         "comment": f"{UNLABELLED} where the window has no label",
     }
     regions = [
