@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         status,
         verify,
     )
+    from scaledec.estimator import DeepEmbeddedClustering
     from scaledec.pipeline.select_k import select_k
     from scaledec.queries import query
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "DeepEmbeddedClustering",
     "Outcome",
     "__version__",
     "build_cube",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "DeepEmbeddedClustering": "scaledec.estimator",
     "flatten_time": "scaledec.store.datasets",
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.store.datasets",

@@ -21,7 +21,7 @@ def run_training(
     loop: Callable[[TrainingSession, JobT], ResultT],
     job: JobT,
     *,
-    storage: Location,
+    storage: Location | None,
     name: str,
     threads: int | Literal["auto"] = "auto",
     gpu: bool | Literal["auto"] = "auto",
@@ -34,7 +34,8 @@ def run_training(
     loop, job
         The loop and what it works on.
     storage, name
-        Checkpoints are kept in the folder ``name`` below ``storage``; a second call resumes from them.
+        Checkpoints are kept in the folder ``name`` below ``storage``, and a second call resumes from them;
+        ``None``: none are kept.
     threads
         Of torch while the loop runs; ``auto`` leaves them as they are.
     gpu
@@ -49,7 +50,7 @@ def run_training(
     """
     use_gpu = torch.cuda.is_available() if gpu == "auto" else gpu
     session = LocalSession(
-        storage.child(name),
+        None if storage is None else storage.child(name),
         on_report=on_report,
         device=torch.device("cuda" if use_gpu else "cpu"),
     )

@@ -35,6 +35,7 @@ __all__ = [
     "score_labels",
     "score_table",
     "score_training_set",
+    "windows_families",
 ]
 
 Integers = npt.NDArray[np.int64]
@@ -115,12 +116,16 @@ def score_training_set(
     method
         What the run's own labels are called in the result.
     """
-    starts = training.start_ns(windows)
-    names = [str(channel) for channel in training.channels]
-    family = windows_truth(truth, names, starts, _length_ns(windows))
+    family = windows_families(training, truth, windows)
     assigned = training.assignments()
     labels = {told.format(method=method): assigned[n] for n, told in _METHODS.items() if n in assigned}
     return score_labels(family, labels)
+
+
+def windows_families(training: TrainingStore, truth: pd.DataFrame, windows: Windows) -> Integers:
+    """True family of each window of a training set, shape (window,)."""
+    names = [str(channel) for channel in training.channels]
+    return windows_truth(truth, names, training.start_ns(windows), _length_ns(windows))
 
 
 def archive_truth(labels: LabelStore, truth: pd.DataFrame) -> ArchiveTruth:

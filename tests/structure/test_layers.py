@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("synthetic", "training"),
     ("stages",),
     ("engines",),
-    ("queries", "report"),
+    ("queries", "report", "estimator"),
     ("pipeline",),
     ("api",),
     ("cli",),
