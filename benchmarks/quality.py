@@ -63,13 +63,13 @@ def main() -> None:
     """Print a line a fit, then mean and spread of each method."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", choices=["digits", "archive"])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     arguments = parser.parse_args()
     windows, truth, options = digits() if arguments.data == "digits" else archive()
     torch.set_num_threads(1)
     scores: dict[Any, list[tuple[float, float, float]]] = {name: [] for name in arguments.methods}
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         for name, found in scores.items():
             started = time.perf_counter()
             model = DeepEmbeddedClustering(len(np.unique(truth)), method=name, random_state=seed, **options)

@@ -31,6 +31,7 @@ from scaledec.stages.cluster_results import (
     embed_all,
     finite_windows,
     largest_first,
+    separation,
     write_assignments,
     write_metrics,
 )
@@ -190,7 +191,10 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
         labelled = Labelled(pretrained, baselines, model, training, z_pretrained, z_final)
         write_assignments(session, job.training_set, job.source, labelled)
     if session.rank == 0:
-        replace(model, facts=_facts(job, outcome, starts, pretrained)).save(job.run)
+        facts = _facts(job, outcome, starts, pretrained)
+        facts["separation"] = {n: separation(m, z_pretrained) for n, m in baselines.items()}
+        facts["separation"][job.method] = separation(model, z_final)
+        replace(model, facts=facts).save(job.run)
     session.barrier()
     return outcome
 

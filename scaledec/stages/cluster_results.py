@@ -14,6 +14,14 @@ import torch
 
 from scaledec.errors import TrainingError
 from scaledec.location import Location
+from scaledec.numerics.metrics import (
+    ClusterMoments,
+    ClusterWidths,
+    calinski_harabasz,
+    davies_bouldin,
+    effective_clusters,
+    simplified_silhouette,
+)
 from scaledec.stages.cluster_start import Starts
 from scaledec.stages.cluster_target import gather_rows
 from scaledec.store.training import TrainingStore
@@ -30,6 +38,7 @@ __all__ = [
     "embed_all",
     "finite_windows",
     "largest_first",
+    "separation",
     "write_assignments",
     "write_metrics",
 ]
@@ -117,6 +126,25 @@ def assign_all(model: SavedModel, z_ND: Float32) -> Assignment:
         np.concatenate([part.confidence for part in parts]),
         np.concatenate([part.distance for part in parts]),
     )
+
+
+def separation(model: SavedModel, z_ND: Float32) -> dict[str, float | None]:
+    """How well a model's clusters are separated, as JSON values; ``None`` where that is not defined.
+
+    The silhouette is the simplified one, from distances to centroids; every number is of the embeddings
+    ``z_ND`` (window, latent) in which the model's centroids lie.
+    """
+    label = assign_all(model, z_ND).label
+    moments = ClusterMoments.of(z_ND, label, model.n_clusters)
+    numbers = {"effective_clusters": effective_clusters(moments.counts)}
+    if (moments.counts > 0).sum() > 1:
+        widths = ClusterWidths.of(z_ND, label, moments.means)
+        numbers |= {
+            "calinski_harabasz": calinski_harabasz(moments),
+            "davies_bouldin": davies_bouldin(moments, widths),
+            "simplified_silhouette": float(simplified_silhouette(z_ND, label, model.centroids).mean()),
+        }
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def write_metrics(session: TrainingSession, run: Location, history: Sequence[Mapping[str, Any]]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 
 from scaledec.config import parse_config, pretrain_fingerprint, run_fingerprint
 from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingError
@@ -122,6 +123,23 @@ def test_metrics_tell_the_story_of_every_refresh(job: ClusterJob) -> None:
         assert sum(record["counts"]) == N - HELD_OUT
         assert 1 <= record["effective_clusters"] <= 4
     assert rest[-1]["stop_reason"] == "epochs"
+
+
+def test_the_model_says_how_separated_its_clusters_and_its_baselines_are(job: ClusterJob) -> None:
+    cluster_loop(LocalSession(None), job)
+    found, stored = SavedModel.load(job.run).facts["separation"], assignments(job)
+    trained = slice(0, N - HELD_OUT)
+    for method, z, label in (
+        ("kmeans", stored["embedding_pretrained"], stored["label_kmeans"]),
+        ("gmm", stored["embedding_pretrained"], stored["label_gmm"]),
+        ("idec", stored["embedding"], stored["label"]),
+    ):
+        expected = calinski_harabasz_score(z[trained], label[trained])
+        assert found[method]["calinski_harabasz"] == pytest.approx(expected, rel=1e-6)
+        assert found[method]["davies_bouldin"] == pytest.approx(
+            davies_bouldin_score(z[trained], label[trained]), rel=1e-6
+        )
+        assert -1 <= found[method]["simplified_silhouette"] <= 1
 
 
 def variance(job: ClusterJob) -> float:
