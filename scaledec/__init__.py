@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         status,
         verify,
     )
+    from scaledec.detection_table import detections
     from scaledec.estimator import DeepEmbeddedClustering
     from scaledec.pipeline.select_k import select_k
     from scaledec.queries import query
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "build_cube",
     "cluster",
+    "detections",
     "flatten_time",
     "label",
     "load_config",
@@ -61,6 +63,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "DeepEmbeddedClustering": "scaledec.estimator",
+    "detections": "scaledec.detection_table",
     "flatten_time": "scaledec.store.datasets",
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.store.datasets",

@@ -23,7 +23,7 @@ from scaledec.store.names import default_name
 from scaledec.store.open import store_errors
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId, parse_time
 
-__all__ = ["query", "write_table"]
+__all__ = ["Instant", "chosen_channels", "chosen_instant", "query", "write_table"]
 
 # Blocks read at the same time: reading waits for the store, not for the processor.
 _READERS = 4
@@ -87,10 +87,10 @@ def query(
     store = LabelStore.open(Places.at(root, storage_options).labels(run))
     names = _names(dataset)
     wanted = _Wanted(
-        channels=_channels(channel, store.extent.channels),
+        channels=chosen_channels(channel, store.extent.channels),
         labels=_labels(label, names),
-        start_ns=_instant("start", start),
-        end_ns=_instant("end", end),
+        start_ns=chosen_instant("start", start),
+        end_ns=chosen_instant("end", end),
         min_confidence=min_confidence,
         limit=limit,
     )
@@ -260,7 +260,9 @@ def _names(dataset: xr.Dataset) -> list[str]:
     return [str(name) for name in dataset["cluster_name"].to_numpy()]
 
 
-def _channels(patterns: str | Sequence[str] | None, known: Sequence[ChannelId]) -> tuple[ChannelId, ...]:
+def chosen_channels(
+    patterns: str | Sequence[str] | None, known: Sequence[ChannelId]
+) -> tuple[ChannelId, ...]:
     """Channels that match any pattern, by name."""
     if patterns is None:
         return tuple(sorted(known, key=str))
@@ -298,7 +300,8 @@ def _clusters(label: int | str, names: Sequence[str]) -> list[int]:
     return [int(label)]
 
 
-def _instant(name: str, value: Instant | None) -> int | None:
+def chosen_instant(name: str, value: Instant | None) -> int | None:
+    """Nanoseconds of an instant that a person gave; ``ConfigError`` naming it if it is none."""
     if value is None:
         return None
     try:

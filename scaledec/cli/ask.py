@@ -96,6 +96,42 @@ def name_cluster(
             click.echo(f"{number}\t{entry.name}\t{entry.note}".rstrip())
 
 
+@verb("detections", example="scaledec detections my.yaml --channel 'XH.*.*.HHZ' -o found.csv")
+@config_argument
+@click.option("--channel", default=None, help="Glob over NET.STA.LOC.CHA.")
+@click.option("--start", default=None, help="Events whose windows begin at or after this time (UTC).")
+@click.option("--end", default=None, help="Events whose windows begin before this time (UTC).")
+@click.option("--limit", type=int, default=None, help="At most this many events.")
+@click.option("-o", "--output", default=None, help="A .csv, .parquet or .jsonl file instead of the terminal.")
+def detections(
+    config_path: str,
+    overrides: Sequence[str],
+    channel: str | None,
+    start: str | None,
+    end: str | None,
+    limit: int | None,
+    output: str | None,
+) -> None:
+    """List the events that windows were cut at: when, how strong, how long."""
+    from scaledec.detection_table import detections as find
+    from scaledec.queries import write_table
+
+    config = load(config_path, overrides)
+    found = find(
+        config.root,
+        channel=channel,
+        start=start,
+        end=end,
+        limit=limit,
+        storage_options=config.storage_options,
+    )
+    if output is not None:
+        write_table(found, output)
+        click.echo(f"wrote {len(found)} events to {output}", err=True)
+    else:
+        click.echo(found.to_string(index=False, max_rows=40) if len(found) else "no event fits", nl=True)
+
+
 @verb("verify", example="scaledec verify my.yaml --recompute 100")
 @config_argument
 @click.option(
@@ -170,4 +206,4 @@ def _parse_range(text: str) -> list[int]:
     return found
 
 
-COMMANDS = (status, query, name_cluster, verify, select_k)
+COMMANDS = (status, query, name_cluster, detections, verify, select_k)

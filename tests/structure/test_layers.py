@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stages",),
     ("engines",),
     ("queries", "report", "estimator"),
+    ("detection_table",),
     ("pipeline",),
     ("api",),
     ("cli",),

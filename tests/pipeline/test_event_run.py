@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scaledec as sd
+from scaledec.archive.catalog import read_catalog
+from scaledec.cli.main import main
+from scaledec.config import dump_config
+from scaledec.location import Location
+from scaledec.vocabulary import ChannelId, format_time
+from tests.stages.cube_archives import START_NS
+from tests.stages.event_archives import (
+    DAY,
+    HHN,
+    HHZ,
+    RATE_HZ,
+    build,
+    event_config,
+    noise_with_bursts,
+    write_day,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three days of one channel, twenty events a day, at known samples."""
+    folder = tmp_path_factory.mktemp("events")
+    for day in range(3):
+        write_day(folder, noise_with_bursts(DAY, [(p, 6_000.0) for p in places()], seed=day), day=day)
+    return folder
+
+
+def places() -> list[int]:
+    return [50_000 + 80_000 * number for number in range(20)]
+
+
+def test_planted_events_are_found_clustered_labelled_and_queried_at_their_times(folder: Path) -> None:
+    config = event_config(
+        folder,
+        "compute.engine=serial",
+        "model={widths: [4, 8], latent: 3}",
+        "pretrain={windows: 50, epochs: 1, validation: 0.3}",
+        "cluster={method: kmeans, n_clusters: 2, restarts: 1}",
+    )
+    sd.run(config)
+    found = sd.query(config.root)
+    planted = [
+        START_NS + round((day * DAY + place) / RATE_HZ * 1e9) for day in range(3) for place in places()
+    ]
+    assert len(found) == 60
+    late_s = (found["start"].to_numpy().astype(np.int64) - planted) / 1e9
+    assert (np.abs(late_s) < 0.3).all()
+    assert set(found["label"]) <= {0, 1}
+    table = sd.detections(config.root, limit=25)
+    assert len(table) == 25
+    np.testing.assert_array_equal(table["onset"], found["start"][:25])
+    assert (sd.detections(config.root, start="2021-03-02", end="2021-03-03")["value"] > 8).all()
+    again = sd.run(config)
+    assert "0 segments written" in again[0].message
+
+
+def test_the_command_line_writes_detections_to_a_file(folder: Path, tmp_path: Path) -> None:
+    config = event_config(folder, f"root={tmp_path / 'root'}")
+    build(config)
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_config(config))
+    with pytest.raises(SystemExit) as ended:
+        main(["detections", str(path), "--end", "2021-03-02", "-o", str(tmp_path / "found.csv")])
+    assert not ended.value.code
+    lines = (tmp_path / "found.csv").read_text().splitlines()
+    assert lines[0].startswith("channel,onset,detected,peak,duration_s,value")
+    assert len(lines) == 21
+
+
+def test_windows_are_cut_around_the_picks_of_a_catalogue(folder: Path, tmp_path: Path) -> None:
+    times = [format_time(START_NS + round(place / RATE_HZ * 1e9)) for place in (50_000, 130_000)]
+    rows = [f"{times[0]},XX,AAA,,HHZ,P", f"{times[1]},XX,AAA,,,S", f"{times[1]},XX,BBB,,HHZ,P"]
+    catalog = tmp_path / "picks.csv"
+    catalog.write_text("\n".join(["time,network,station,location,channel,phase", *rows]))
+    config = event_config(
+        folder,
+        f"root={tmp_path / 'root'}",
+        f"windows={{mode: catalog, length_s: 8, before_s: 2, catalog: {{url: {catalog}}}}}",
+    )
+    store, _ = build(config)
+    onset = (store.read_segment(0, 0).onset_ns - START_NS) / 1e9 * RATE_HZ
+    assert onset.tolist() == [50_000 - 40, 130_000 - 40]
+    assert len(read_catalog(Location(str(catalog)), "P").times_ns(HHZ)) == 1
+    assert len(read_catalog(Location(str(catalog))).times_ns(HHN)) == 2
+    assert not len(read_catalog(Location(str(catalog))).times_ns(ChannelId.parse("XX.CCC..HHZ")))
