@@ -16,6 +16,7 @@ _BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("benchmarks.cube",),
     ("benchmarks.script",),
     ("benchmarks.workers",),
+    ("benchmarks.ross",),
     ("benchmarks.training", "--ray"),
     ("benchmarks.clustering",),
     ("benchmarks.labelling", "--ray", "2"),
