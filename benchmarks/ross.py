@@ -61,7 +61,7 @@ def script(path: Path) -> npt.NDArray[np.float64]:
         peak = int(power[:, 140:250].sum(axis=0).argmax()) + 140
         window = power[(frequency_hz >= 3) & (frequency_hz <= 20), max(0, peak - 50) : peak + 50]
         window / np.linalg.norm(window)
-    return begin_s + np.array(kept) / 50
+    return np.asarray(begin_s + np.array(kept) / 50)
 
 
 def measure(data: Path | None, rounds: int = 5) -> str:

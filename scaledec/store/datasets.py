@@ -113,6 +113,8 @@ def flatten_time(dataset: xr.Dataset) -> xr.Dataset:
     --------
     >>> flatten_time(open_cube("demo").isel(channel=0)).power.plot(x="time")  # doctest: +SKIP
     """
+    if "onset" in dataset:
+        raise ValueError("windows lie at events, whose times differ from channel to channel: see `onset`")
     inner = "window" if "window" in dataset.dims else "frame"
     if "time" not in dataset.dims or inner not in dataset.dims:
         raise ValueError(
