@@ -228,11 +228,12 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
             If no model lies there.
         """
         model = _load(Location(str(folder)))
-        found = cls(model.n_clusters, latent=model.spec.latent, widths=model.spec.widths)
+        spec = model.spec
+        found = cls(model.n_clusters, latent=spec.latent, widths=spec.widths, preset=spec.preset)
+        if model.method != "autoencoder":
+            found.method = model.method
         found.model_ = model
-        found.window_shape_ = tuple(
-            model.facts.get("window_shape", (model.spec.frames, model.spec.frequencies))
-        )
+        found.window_shape_ = tuple(model.facts.get("window_shape", (spec.frames, spec.frequencies)))
         found.n_features_in_ = found.window_shape_[0]
         found.cluster_centers_ = model.centroids
         return found

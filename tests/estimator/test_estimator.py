@@ -117,6 +117,8 @@ def test_a_saved_estimator_predicts_as_before_and_is_a_model_of_the_pipeline(
     again = DeepEmbeddedClustering.load(tmp_path)
     np.testing.assert_array_equal(again.predict(windows), fitted.predict(windows))
     assert SavedModel.load(Location(str(tmp_path))).checksum == checksum
+    assert again.get_params()["method"] == "n2d"
+    assert again.cluster_centers_.shape == (4, 4)
     with pytest.raises(StoreNotFoundError):
         DeepEmbeddedClustering.load(tmp_path / "nowhere")
 
