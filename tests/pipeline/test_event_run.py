@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import scaledec as sd
 from scaledec.archive.catalog import read_catalog
 from scaledec.cli.main import main
 from scaledec.config import dump_config
+from scaledec.ledger.ledger import Ledger
 from scaledec.location import Location
+from scaledec.pipeline.cube import plan_of_cube
+from scaledec.places import Places
 from scaledec.vocabulary import ChannelId, format_time
 from tests.stages.cube_archives import START_NS
 from tests.stages.event_archives import (
@@ -91,3 +95,37 @@ def test_windows_are_cut_around_the_picks_of_a_catalogue(folder: Path, tmp_path:
     assert len(read_catalog(Location(str(catalog)), "P").times_ns(HHZ)) == 1
     assert len(read_catalog(Location(str(catalog))).times_ns(HHN)) == 2
     assert not len(read_catalog(Location(str(catalog))).times_ns(ChannelId.parse("XX.CCC..HHZ")))
+
+
+def test_a_new_pick_redoes_its_segment_alone(folder: Path, tmp_path: Path) -> None:
+    catalog = tmp_path / "origins.csv"
+    rows = ["time,latitude,longitude,depth_km", "2021-03-01T03:00:00,-78.1,170.2,4"]
+    catalog.write_text("\n".join(rows))
+    config = event_config(
+        folder,
+        f"root={tmp_path / 'root'}",
+        f"windows={{mode: catalog, length_s: 8, catalog: {{url: {catalog}}}}}",
+    )
+    _, results = build(config)
+    assert [result.details["n_events"] for result in results] == [1, 0, 0]
+    Ledger(Places.at(config.root).ledger("cube")).append(results)
+    assert not len(plan_of_cube(config).plan.tasks)
+    catalog.write_text("\n".join([*rows, "2021-03-02T04:00:00,-78.3,170.0,2"]))
+    assert [task.time_index for task in plan_of_cube(config).plan.tasks] == [1]
+
+
+def test_picks_and_origins_are_read_from_quakeml(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from obspy import UTCDateTime
+        from obspy.core import event as quake
+
+        stream = quake.WaveformStreamID("XX", "AAA", "", "HHZ")
+        pick = quake.Pick(time=UTCDateTime(START_NS / 1e9 + 100), waveform_id=stream, phase_hint="P")
+        origin = quake.Origin(time=UTCDateTime(START_NS / 1e9 + 500), latitude=1, longitude=2)
+        picked, located = quake.Event(picks=[pick]), quake.Event(origins=[origin])
+        quake.Catalog([picked, located]).write(str(tmp_path / "found.xml"), format="QUAKEML")
+    catalog = read_catalog(Location(str(tmp_path / "found.xml")))
+    after_s = (catalog.times_ns(HHZ) - START_NS) / 1e9
+    assert after_s.tolist() == [100, 500]
+    assert ((catalog.times_ns(ChannelId.parse("XX.BBB..HHZ")) - START_NS) / 1e9).tolist() == [500]
