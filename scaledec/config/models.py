@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from scaledec.config.archive import AccessConfig, ArchiveConfig
 from scaledec.config.imported import ImportedConfig
-from scaledec.config.network import ModelConfig
+from scaledec.config.network import ONE_PLANE_PRESETS, ModelConfig
 from scaledec.config.section import (
     Band,
     Count,
@@ -263,7 +263,7 @@ class Config(Section):
                 "spectrogram.dtype is float16 with scale linear: power in counts^2/Hz overflows float16 "
                 "(65504); use scale: db, or dtype: float32"
             )
-        if self.model.preset is not None and self.windows.components is not None:
+        if self.model.preset in ONE_PLANE_PRESETS and self.windows.components is not None:
             raise ConfigError(
                 f"model.preset is {self.model.preset}, a published network for windows of one plane, and "
                 "windows.components is set: leave one of them out"

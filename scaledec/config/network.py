@@ -16,6 +16,8 @@ Decibels: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 _LATENT = {"snover2020": 14}
 _SET_BY_PRESETS = ("widths", "kernel", "activation", "rectified")
 _NEEDS_NO_NEGATIVE = ("das_cube",)
+ONE_PLANE_PRESETS = ("jenkins2021", "zclust", "snover2020", "das_cube")
+"""Networks that are as published: for windows of a single component."""
 # Keys that were added later; not written while they are at their defaults.
 _LATER = ("kernel", "activation", "rectified", "skip_dropout", "clip_db")
 

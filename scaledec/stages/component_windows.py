@@ -44,19 +44,19 @@ class ComponentWindows:
     def covered(self, sensor_index: int, time_index: int) -> Windows:
         """Numbers of the windows with enough real samples in every plane (or any, if planes are filled)."""
         stack, found = self._best_stack(sensor_index, time_index)
-        return self._joined(stack, found)
+        there, _ = self._at_one_time(stack, time_index, [None if c is None else found[c] for c in stack])
+        return _joined(there, fill=self.components.fill)
 
     def reach_on(self, sensor_index: int, time_index: int, windows: Windows) -> npt.NDArray[np.bool_]:
         """Which of the windows use samples of the next segment."""
-        channels = self.sensors[sensor_index].sources
-        found = [self.single.reach_on(channel, time_index, windows) for channel in channels]
-        return np.asarray(np.any(found, axis=0))
+        stack, _ = self._best_stack(sensor_index, time_index)
+        reach = [self.single.reach_on(c, time_index, windows) for c in stack if c is not None]
+        return np.asarray(np.logical_or.reduce(reach))
 
     def start_ns(self, sensor_index: int, time_index: int) -> npt.NDArray[np.int64]:
         """First sample of every window, nanoseconds of UTC."""
-        # A channel without an event has a time before all others there.
-        channels = self.sensors[sensor_index].sources
-        return np.asarray(np.max([self.single.start_ns(channel, time_index) for channel in channels], axis=0))
+        stack, found = self._best_stack(sensor_index, time_index)
+        return self._at_one_time(stack, time_index, [None if c is None else found[c] for c in stack])[1]
 
     def read(
         self, sensor_index: int, time_index: int, candidates: Windows, wanted: int
@@ -79,8 +79,28 @@ class ComponentWindows:
         planes = tuple(
             None if channel is None else self.single.read_segment(channel, time_index) for channel in stack
         )
-        there = tuple(None if plane is None else plane.usable for plane in planes)
-        return ComponentSegment(planes, there, fill=self.components.fill)
+        usable = [None if plane is None else plane.usable for plane in planes]
+        there, start_ns = self._at_one_time(stack, time_index, usable)
+        return ComponentSegment(planes, there, start_ns, fill=self.components.fill)
+
+    def _at_one_time(
+        self, stack: Stack, time_index: int, windows: Sequence[Windows | None]
+    ) -> tuple[tuple[Windows | None, ...], npt.NDArray[np.int64]]:
+        """What is left of each plane's windows where all must start together, and where that is.
+
+        Windows at a stride always do; events do where one channel of a station detects for all. The first
+        plane that has a window says where it starts; a plane with another event under its number lacks it.
+        """
+        own = [None if channel is None else self.single.start_ns(channel, time_index) for channel in stack]
+        start_ns = np.array(next(starts for starts in own if starts is not None))
+        for starts, numbers in reversed(list(zip(own, windows, strict=True))):
+            if starts is not None and numbers is not None:
+                start_ns[numbers] = starts[numbers]
+        left = tuple(
+            None if starts is None or numbers is None else numbers[starts[numbers] == start_ns[numbers]]
+            for starts, numbers in zip(own, windows, strict=True)
+        )
+        return left, start_ns
 
     def _read_few(
         self, stack: Stack, time_index: int, candidates: Windows, wanted: int
@@ -120,6 +140,8 @@ class ComponentSegment:
     """Of each plane's channel; ``None`` where the cube has none."""
     there: tuple[Windows | None, ...]
     """Windows that each plane can give."""
+    start_ns: npt.NDArray[np.int64]
+    """First sample of every window, shape (n_windows,)."""
     fill: bool
 
     @property
@@ -130,9 +152,8 @@ class ComponentSegment:
     @property
     def onset_ns(self) -> npt.NDArray[np.int64] | None:
         """First sample of every window; ``None`` where windows lie at a stride."""
-        onsets = [plane.onset_ns for plane in self.planes if plane is not None]
-        known = [onset for onset in onsets if onset is not None]
-        return np.max(known, axis=0) if known else None
+        at_events = any(plane is not None and plane.onset_ns is not None for plane in self.planes)
+        return self.start_ns if at_events else None
 
     def gather(self, chosen: Windows) -> npt.NDArray[Any]:
         """Power of the chosen windows, shape (chosen, plane, frame, frequency); a missing plane is NaN."""

@@ -11,6 +11,7 @@ import pytest
 from scaledec.config import Config
 from scaledec.errors import ConfigError
 from scaledec.location import Location
+from scaledec.stages.component_windows import ComponentWindows
 from scaledec.stages.sensors import Components, Sensor, sensors_of
 from scaledec.stages.training_set import build_training_set
 from scaledec.stages.window_reader import WindowReader, open_windows
@@ -177,3 +178,24 @@ def test_components_that_cannot_be_are_refused(tmp_path: Path, components: str) 
 def test_a_published_network_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises((ConfigError, ValueError), match="leave one of them out"):
         small_config(tmp_path, windows={"components": "ZNE"}, model={"preset": "jenkins2021"})
+
+
+class AtEvents:
+    """Channels whose windows lie at events: window 1 of channel 1 is another event than the others'."""
+
+    n_windows = 3
+    starts = np.array([[10, 20, 30], [10, 25, 30], [10, 20, 30]])
+
+    def covered(self, channel_index: int, time_index: int) -> npt.NDArray[np.int64]:
+        return np.arange(3)
+
+    def start_ns(self, channel_index: int, time_index: int) -> npt.NDArray[np.int64]:
+        return self.starts[channel_index]
+
+
+@pytest.mark.parametrize(("fill", "expected"), [(False, [0, 2]), (True, [0, 1, 2])])
+def test_windows_that_start_at_other_times_are_not_stacked(fill: bool, expected: list[int]) -> None:
+    sensor = Sensor(THREE[0], ((0, 1, 2),))
+    reader = ComponentWindows(AtEvents(), (sensor,), Components(("ZNE",), fill=fill))  # type: ignore[arg-type]
+    assert reader.covered(0, 0).tolist() == expected
+    assert reader.start_ns(0, 0).tolist() == [10, 20, 30]
