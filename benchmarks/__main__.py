@@ -19,6 +19,7 @@ _BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("benchmarks.ross",),
     ("benchmarks.training", "--ray"),
     ("benchmarks.clustering",),
+    ("benchmarks.networks",),
     ("benchmarks.labelling", "--ray", "2"),
     ("benchmarks.coordinator",),
 )

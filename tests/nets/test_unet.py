@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,16 @@ from torch.nn.functional import mse_loss
 
 from scaledec.engines.local_train import run_training
 from scaledec.location import Location
+from scaledec.numerics.dec.loss import LossWeights
 from scaledec.numerics.nets.noise import Noise
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.nets.unet import UNetAutoencoder
+from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining
+from scaledec.stages.cluster_start import find_starts
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, PretrainOutcome, pretrain_loop
-from scaledec.training.data import ArrayWindows
-from scaledec.training.saved_model import SavedModel
-from scaledec.training.session import LocalSession, Metrics
+from scaledec.training.data import ArrayWindows, TrainingData
+from scaledec.training.saved_model import SavedModel, embed_tensor
+from scaledec.training.session import LocalSession, Metrics, TrainingSession
 from tests.stages.cluster_ranks import ridges, run_ranks
 
 WINDOWS = ridges(96, side=16)[0]
@@ -149,3 +153,34 @@ def test_the_model_states_its_error_from_the_embedding_alone(tmp_path: Path) -> 
         error = float(mse_loss(model.network.reconstruct_from_embedding(x), x))
     assert model.facts["embedding_loss"] == outcome.embedding_loss == pytest.approx(error, rel=1e-4)
     assert pretrain_loop(LocalSession(None), mine) == replace(outcome, already_finished=True)
+
+
+def test_idec_drops_skips_alike_on_any_rank_and_keeps_the_embedding_alive() -> None:
+    pretrained, _ = trained(0.5)
+    x = torch.from_numpy(ridges(333)[0])
+    settings = DecSettings(
+        method="idec",
+        weights=LossWeights(1.0, 0.1),
+        alpha=1.0,
+        epochs=3,
+        batch=50,
+        learning_rate=1e-3,
+        updates_per_epoch=2,
+        tolerance=0.0,
+        seed=0,
+    )
+
+    def train(session: TrainingSession) -> tuple[DecOutcome, UNetAutoencoder]:
+        network = copy.deepcopy(pretrained)
+        z = embed_tensor(network, x).numpy()
+        starts = find_starts(LocalSession(None), z, 4, restarts=3, seed=0)
+        centroids = torch.from_numpy(starts.kmeans.centroids)
+        return DecTraining(session, network, centroids, TrainingData(x), settings).run(), network
+
+    alone, network = train(LocalSession(None))
+    for outcome, _ in run_ranks(2, train):
+        torch.testing.assert_close(outcome.centroids, alone.centroids, rtol=1e-3, atol=1e-4)
+        assert outcome.counts.tolist() == alone.counts.tolist()
+    with torch.inference_mode():
+        error = float(mse_loss(network.reconstruct_from_embedding(x[:, None]), x[:, None]))
+    assert error < 0.8 * float((x - x.mean(0)).square().mean())
