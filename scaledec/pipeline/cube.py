@@ -100,9 +100,12 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
     )
     with journal:
         if len(plan.tasks):
+            # Before the engine starts: this loads torch, and nodes of a cluster that share a folder may lay
+            # the job's working directory anew when their workers come, which loading does not survive.
+            results_of = _work(config, plan, store)
             with resources.cube_engine() as engine:
                 check_memory(plan.memory_per_task, engine.memory_per_worker(), config)
-                keep_results(_results(config, plan, store, engine), len(plan.tasks), ledger, journal)
+                keep_results(results_of(engine), len(plan.tasks), ledger, journal)
         # Also where nothing was left to do, if an earlier run was killed just before this.
         if journal.counts or earlier is None or earlier.ended != "finished":
             _note_sampling_rates(store, ledger)
@@ -136,16 +139,18 @@ def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, jour
             progress.advance(failed=journal.counts["failed"])
 
 
-def _results(config: Config, plan: CubePlan, store: Cube, engine: Engine) -> Iterator[TaskResult]:
+def _work(config: Config, plan: CubePlan, store: Cube) -> Callable[[Engine], Iterator[TaskResult]]:
+    """What runs the tasks of a plan on an engine."""
     from scaledec.stages.cube import CubeContext, lost_task, run_task
 
     if config.archive.layout == "cube":
-        return import_tasks(config, plan, store.location, engine)
+        return lambda engine: import_tasks(config, plan, store.location, engine)
     context = CubeContext.of(config, cube=store.location)
     run = partial(run_task, context=context)
     if context.archive.location.is_local:
-        return engine.run(run, plan.tasks, lost=lost_task)
-    return _together(run, context, plan, engine, config.archive.access.read_ahead_bytes)
+        return lambda engine: engine.run(run, plan.tasks, lost=lost_task)
+    ahead = config.archive.access.read_ahead_bytes
+    return lambda engine: _together(run, context, plan, engine, ahead)
 
 
 def _together(
