@@ -40,6 +40,8 @@ EPOCHS = {"pretrain": (10, 200), "cluster": (5, 60)}
 """Fewest and most epochs of "auto": a large set is seen often enough, a small one not for ever."""
 
 
+EVEN = 0.6
+"""Effective over asked number of clusters above which sizes count as similar."""
 _TOLD = ("validation_loss", "label_change")
 
 
@@ -51,9 +53,10 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
     n_clusters
         Number of clusters.
     method
-        ``n2d``: the network is taught the clusters of the embedding's manifold; ``idec`` and ``dec`` go on
-        from there with their own target, which evens sizes out (or start from ``init``); ``kmeans`` and
-        ``gmm`` cluster the pretrained embeddings.
+        ``auto``: ``n2d`` where k-means finds clusters of similar sizes, else ``kmeans``, because the
+        manifold step splits one large class. ``n2d``: the network is taught the clusters of the embedding's
+        manifold; ``idec`` and ``dec`` go on from there (or from ``init``) with their own target, which
+        evens sizes out; ``kmeans`` and ``gmm`` cluster the pretrained embeddings.
     init
         Where ``idec`` and ``dec`` start: ``manifold``, ``gmm`` or ``kmeans``.
     latent
@@ -122,7 +125,7 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
         self,
         n_clusters: int = 8,
         *,
-        method: Literal["n2d", "idec", "dec", "gmm", "kmeans"] = "n2d",
+        method: Literal["auto", "n2d", "idec", "dec", "gmm", "kmeans"] = "auto",
         init: Literal["manifold", "gmm", "kmeans"] = "manifold",
         latent: int = 10,
         widths: tuple[int, ...] = (32, 64, 128),
@@ -186,6 +189,10 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
             cluster = self._cluster_job(pretrain, windows)
             self._run("cluster", cluster, cluster.epochs)
             self.model_ = _load(run)
+            if self.method == "auto" and _is_even(self.model_.facts["counts"]):
+                (Path(folder) / "model.json").unlink()
+                self._run("cluster", replace(cluster, method="n2d"), cluster.epochs)
+                self.model_ = _load(run)
             self.history_ = {
                 "pretrain": _read_lines(Path(folder) / "metrics.jsonl"),
                 "cluster": _read_lines(Path(folder) / "metrics-cluster.jsonl"),
@@ -293,8 +300,8 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
         return ClusterJob(
             run=pretrain.run,
             source=source,
-            # One cluster needs no training to tell it from others.
-            method=self.method if self.n_clusters > 1 else "kmeans",
+            # One cluster needs no training to tell it from others; "auto" looks at k-means first.
+            method="kmeans" if self.n_clusters == 1 or self.method == "auto" else self.method,
             n_clusters=self.n_clusters,
             init=self.init,
             restarts=self.restarts,
@@ -334,6 +341,13 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
                 gpu="auto" if self.device == "auto" else self.device == "gpu",
                 on_report=on_report,
             )
+
+
+def _is_even(counts: list[int]) -> bool:
+    """Whether several clusters are of similar sizes."""
+    from scaledec.numerics.metrics import effective_clusters
+
+    return len(counts) > 1 and effective_clusters(counts) > EVEN * len(counts)
 
 
 def _labels(model: SavedModel, embedding: Float32) -> Integers:

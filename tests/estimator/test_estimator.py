@@ -58,6 +58,7 @@ def test_planted_classes_are_found_and_all_attributes_are_there(fitted: DeepEmbe
     assert adjusted_rand_index(truth, fitted.labels_) > 0.9
     assert fitted.embedding_.shape == (240, 4)
     assert fitted.cluster_centers_.shape == (4, 4)
+    assert fitted.model_.method == "n2d"  # the classes are of similar sizes
     assert list(np.bincount(fitted.labels_)) == sorted(np.bincount(fitted.labels_), reverse=True)
     assert len(fitted.history_["pretrain"]) == 30
     assert fitted.history_["cluster"][-1]["stop_reason"] in ("epochs", "tolerance")
@@ -84,6 +85,16 @@ def test_every_method_labels_what_it_was_fitted_to(method: str) -> None:
     assert found.model_.method == method
     np.testing.assert_array_equal(found.predict(windows), labels)
     assert adjusted_rand_index(truth, labels) > 0.5
+
+
+def test_a_set_with_one_large_class_is_left_to_kmeans_whose_labels_it_gets() -> None:
+    ridge, truth = ridges(300)
+    rare = np.flatnonzero(truth > 0)[:12]
+    silence = np.random.default_rng(0).normal(size=(300, 8, 8)) * 0.05
+    windows = np.concatenate([silence, ridge[rare] * 3])
+    chosen, kmeans = (small(method=m, pretrain_epochs=20).fit(windows) for m in ("auto", "kmeans"))
+    assert chosen.model_.method == "kmeans"
+    np.testing.assert_array_equal(chosen.labels_, kmeans.labels_)
 
 
 def test_planes_and_odd_sides_are_windows_too() -> None:
