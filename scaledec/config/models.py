@@ -161,7 +161,7 @@ class ClusterConfig(Section):
     """Number of clusters."""
     init: Literal["kmeans", "gmm", "manifold"] = "gmm"
     """How the first centroids are found (gmm: full covariance; manifold: a mixture in a layout of nearest
-    neighbours, which finds clusters of any shape)."""
+    neighbours, which finds clusters of any shape but splits one large class, as noise is)."""
     restarts: Count = 20
     """Random starts of the initialisation; the best is kept."""
     gamma: NonNegative = 0.1
