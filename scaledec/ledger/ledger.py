@@ -230,11 +230,18 @@ class LedgerWriter:
                 folder = self._location.path
                 folder.mkdir(parents=True, exist_ok=True)
                 self._file = (folder / self._part).open("ab", buffering=0)
-            if self._file.write(line) != len(line):
-                raise OSError(f"only a part of {len(line)} bytes was accepted")
+            left = memoryview(line)
+            while left:  # a disk that is nearly full takes a part, and says why with the next one
+                left = left[self._file.write(left) :]
         except OSError as error:
-            self._part = new_part_name()  # the next line must not continue the one cut short
+            self._begin_part()  # the next line must not continue the one cut short
             raise self._cannot_write(error) from error
+
+    def _begin_part(self) -> None:
+        self._part = new_part_name()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _sync_file(self) -> None:
         if self._file is not None:

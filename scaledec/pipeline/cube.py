@@ -40,19 +40,25 @@ class CubeWork(NamedTuple):
     """Metadata of the channels, where the configuration names any."""
 
 
-def list_archive(config: Config) -> Listing:
-    """What the archive holds of the channels and times asked for, from listing alone."""
+def list_archive(config: Config, notes: Places | None = None) -> Listing:
+    """What the archive holds of the channels and times asked for, from listing alone.
+
+    What had to be read of headers is kept below the root, or below ``notes``.
+    """
     from scaledec.archive.archive import open_archive
 
     settings = config.archive
-    archive = open_archive(settings, Places.at(config.root, config.storage_options).index)
+    archive = open_archive(settings, (notes or Places.at(config.root, config.storage_options)).index)
     start_ns = None if settings.start is None else parse_time(settings.start)
     end_ns = None if settings.end is None else parse_time(settings.end)
     return archive.listing(settings.channels, start_ns, end_ns)
 
 
-def plan_of_cube(config: Config) -> CubeWork:
-    """The cube tasks that are left, and the listing and station metadata they come from."""
+def plan_of_cube(config: Config, notes: Places | None = None) -> CubeWork:
+    """The cube tasks that are left, and the listing and station metadata they come from.
+
+    What had to be read of headers and metadata is kept below the root, or below ``notes``.
+    """
     from scaledec.ledger.ledger import Ledger
     from scaledec.stages.cube_plan import LEDGER_DETAILS, plan_cube
 
@@ -60,9 +66,9 @@ def plan_of_cube(config: Config) -> CubeWork:
     done = ledger.read(details=LEDGER_DETAILS)
     if config.archive.layout == "cube":
         plan, listing = plan_import(config, done)
-        return CubeWork(plan, listing, stations_of(config, listing))
-    listing = list_archive(config)
-    stations = stations_of(config, listing)
+        return CubeWork(plan, listing, stations_of(config, listing, notes))
+    listing = list_archive(config, notes)
+    stations = stations_of(config, listing, notes)
     return CubeWork(plan_cube(config, listing, done, stations), listing, stations)
 
 

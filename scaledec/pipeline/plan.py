@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,17 +80,27 @@ class RunPlan:
 def plan(config: Config) -> RunPlan:
     """Look at the archive's listing, the ledger and the run; write nothing.
 
-    What had to be read of file headers and station metadata is kept, so that it need not be read again.
+    File headers and station metadata that no run has read yet are read, and read again by the run.
 
     Raises
     ------
     ArchiveError
         If the archive cannot be listed or holds nothing of what is asked for.
     """
-    work = plan_of_cube(config)
-    account = read_account(Places.at(config.root, config.storage_options).progress("cube"))
+    places = Places.at(config.root, config.storage_options)
+    with tempfile.TemporaryDirectory(prefix="scaledec-plan-") as folder:
+        work = plan_of_cube(config, _copied_notes(places, Places.at(folder)))
+    account = read_account(places.progress("cube"))
     expected = estimate(len(work.plan.tasks), config.spectrogram_grid, config.compute, account)
     return RunPlan(config, work.plan, work.listing, expected, work.stations)
+
+
+def _copied_notes(places: Places, scratch: Places) -> Places:
+    """What earlier runs learned of headers and stations, where it may be added to."""
+    for source, target in ((places.index, scratch.index), (places.stations, scratch.stations)):
+        for name in source.list_names():
+            target.child(name).write_bytes(source.child(name).read_bytes())
+    return scratch
 
 
 def _shortened(names: list[str], most: int = 4) -> str:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["outside_words", "stations_of", "stations_sentence", "unusable_metadata"]
 
 
-def stations_of(config: Config, listing: Listing) -> Stations | None:
+def stations_of(config: Config, listing: Listing, notes: Places | None = None) -> Stations | None:
     """Metadata of the channels listed; ``None`` where the configuration names none.
+
+    What is read is kept below the root, or below ``notes``.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def stations_of(config: Config, listing: Listing) -> Stations | None:
 
     if config.archive.stationxml is None:
         return None
-    places = Places.at(config.root, config.storage_options)
+    places = notes or Places.at(config.root, config.storage_options)
     grid = config.spectrogram_grid
     start_ns, end_ns = listing.span
     return read_stations(

@@ -63,6 +63,26 @@ def test_a_plan_tells_objects_bytes_time_and_cost_and_writes_nothing(tmp_path: P
     assert "measured on" in str(plan(config))
 
 
+def test_a_plan_of_files_with_station_metadata_writes_nothing_and_uses_what_a_run_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Imported here: workers whose memory is measured below import this module.
+    from tests.archive.station_making import Epoch
+    from tests.stages.test_cube_response import put_stations, with_stations
+
+    write_sds(tmp_path / "sds", red_noise(432_000))
+    put_stations(tmp_path, Epoch())
+    settings = [*with_stations(tmp_path), "archive.layout=files", "compute.engine=serial"]
+    config = configure(tmp_path, *settings)
+    assert "1 of 1 channels have coordinates" in str(plan(config))
+    assert not Path(config.root).exists()
+    build_cube(config)
+    before = {path: path.stat().st_mtime_ns for path in Path(config.root).rglob("*")}
+    monkeypatch.setattr("scaledec.archive.files.scan_headers", None)  # no header is read again
+    assert "0 to do, 6 done" in str(plan(config))
+    assert {path: path.stat().st_mtime_ns for path in Path(config.root).rglob("*")} == before
+
+
 def test_what_does_not_fit_is_refused_with_both_numbers_and_a_remedy(tmp_path: Path) -> None:
     auto = configure(tmp_path, "compute.dask.workers=8")
     check_memory(10**9, 10**9, auto)

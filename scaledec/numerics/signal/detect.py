@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 __all__ = [
     "Characteristic",
@@ -73,6 +72,9 @@ def recursive_sta_lta(samples: npt.NDArray[Any], n_sta: int, n_lta: int) -> Floa
 
     Parameters and result as for :func:`classic_sta_lta`; both averages begin at zero with the second sample.
     """
+    # Imported here: it takes 70 MB of each worker, and only this detector needs it.
+    from scipy.signal import lfilter
+
     result = np.zeros(samples.size)
     short_weight, long_weight = 1.0 / n_sta, 1.0 / n_lta
     short_state = np.zeros(1)

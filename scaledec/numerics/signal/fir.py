@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
-from scipy.signal import firwin, kaiserord
 
 __all__ = ["ZeroPhaseFilter", "design_kernel"]
 
@@ -75,6 +74,9 @@ def design_kernel(
             widths.append(width)
     if not edges:
         return np.ones(1)
+    # Imported here: it takes 70 MB of each worker, and only those that filter need it.
+    from scipy.signal import firwin, kaiserord
+
     length, beta = kaiserord(_ATTENUATION_DB, min(widths) / nyquist)
     if length / rate_hz > 2 * _LONGEST_REACH_S:
         raise ValueError(
