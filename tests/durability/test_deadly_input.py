@@ -11,7 +11,7 @@ import pytest
 from tests.durability.children import differences, entries, finished, run
 from tests.durability.conftest import write_config
 
-pytestmark = [pytest.mark.durability]
+pytestmark = [pytest.mark.durability, pytest.mark.heavy]
 
 # No file is known at which libmseed crashes. So processes are given one: loaded by each at its start, this
 # ends the process like a fault of the C library wherever these bytes are parsed.

@@ -14,7 +14,7 @@ from scaledec.stages.label import Labeller
 from tests.engines.ray_cluster import kill_session
 from tests.stages.small_cubes import label_bytes, small_run
 
-pytestmark = [pytest.mark.ray, pytest.mark.durability]
+pytestmark = [pytest.mark.ray, pytest.mark.durability, pytest.mark.heavy]
 
 N_CHANNELS, N_SEGMENTS = 8, 30
 DRIVER = """

@@ -208,6 +208,7 @@ class SlowLoop:
         return pretrain_loop(session, job)
 
 
+@pytest.mark.heavy
 @pytest.mark.durability
 def test_after_a_killed_driver_the_next_run_goes_on_to_the_same_bytes(
     on_ray: None, alone: PretrainJob, tmp_path: Path
@@ -237,6 +238,7 @@ def test_after_a_killed_driver_the_next_run_goes_on_to_the_same_bytes(
     assert len(list(tmp_path.glob("checkpoints/pretrain/checkpoint_0*"))) <= 4
 
 
+@pytest.mark.heavy
 def test_a_killed_worker_goes_on_from_a_checkpoint_on_s3(
     on_ray: None,
     alone: PretrainJob,
