@@ -48,7 +48,7 @@ def make_taper(kind: TaperKind, nperseg: int, parameter: float | None = None) ->
         )
     if kind == "boxcar":
         return np.ones(nperseg)
-    if kind in _COSINE:
+    if parameter is None:
         return _COSINE[kind] + (1.0 - _COSINE[kind]) * np.cos(np.linspace(-np.pi, np.pi, nperseg + 1))[:-1]
     # Imported here, and not at all for the tapers above: scipy.signal takes 70 MB of each worker.
     from scipy.signal import get_window
