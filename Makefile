@@ -4,13 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test test-failed test-heavy lint bench notebooks clean help
+.PHONY: venv demo test test-heavy lint bench notebooks clean help
 
 help:
 	@echo "venv       virtual environment in .venv with everything installed"
 	@echo "demo       the main job on an archive it makes: a picture, a table, the commands to go on"
 	@echo "test       the tests"
-	@echo "test-failed  what failed the last time, once more"
 	@echo "test-heavy the tests that take longer"
 	@echo "lint       ruff, mypy, import direction"
 	@echo "bench      the benchmarks, as ratios within one run"
@@ -29,9 +28,6 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest -m "not heavy and not notebooks"
-
-test-failed: venv
-	$(BIN)/python -m pytest -m "not heavy and not notebooks" --last-failed --last-failed-no-failures none
 
 test-heavy: venv
 	$(BIN)/python -m pytest -m heavy

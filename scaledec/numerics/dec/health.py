@@ -80,8 +80,8 @@ def check_occupied(counts: npt.NDArray[np.integer]) -> None:
         names = ", ".join(str(int(i)) for i in empty)
         raise TrainingError(
             f"{len(empty)} of {len(counts)} clusters hold no window (clusters {names} of counts "
-            f"{counts.tolist()}); lower cluster.n_clusters to {len(counts) - len(empty)}, "
-            "lower cluster.gamma, or use the other cluster.init"
+            f"{counts.tolist()}); lower cluster.n_clusters to {max(2, len(counts) - len(empty))}, "
+            "lower cluster.gamma, pretrain longer, or use another cluster.init"
         )
 
 
