@@ -18,8 +18,7 @@ from scaledec.pipeline.estimate import check_memory, estimate, seconds_text
 from scaledec.pipeline.journal import Account
 from scaledec.pipeline.plan import plan
 from scaledec.pipeline.run import build_cube
-from scaledec.stages.cube import CubeContext, run_task
-from scaledec.vocabulary import CubeTask
+from tests.pipeline.peaks import peak_of_task
 from tests.stages.cube_archives import START_NS, configure, make_ready, red_noise, write_sds
 
 
@@ -114,14 +113,6 @@ def test_workers_that_are_too_small_are_refused_before_the_first_task(tmp_path: 
         build_cube(config)
 
 
-def peak_of_task(task: CubeTask, context: CubeContext) -> tuple[str, int]:
-    """Status of a task, and the most that its worker process has held so far."""
-    status = run_task(task, context).status
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return status, int(found[1]) * 1024
-
-
 def check_peak(config: Config) -> None:
     from scaledec.engines.dask_local import DaskEngine
 
@@ -130,7 +121,8 @@ def check_peak(config: Config) -> None:
         found = list(engine.run(partial(peak_of_task, context=context), plan.tasks))
     assert {status for status, _ in found} <= {"done", "empty"}
     peak = max(peak for _, peak in found)
-    assert 0.7 * plan.memory_per_task < peak < plan.memory_per_task
+    # The projection allows for the libraries of a filter too, 70 MB that these settings do not load.
+    assert 0.6 * plan.memory_per_task < peak < plan.memory_per_task
     assert peak < 500e6
 
 
