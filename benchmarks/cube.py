@@ -10,7 +10,6 @@ overlaps, detrending, an STFT in float64, coverage, a checksum. Prints Markdown.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -24,7 +23,7 @@ import zarr
 from pymseed import MS3TraceList
 from zarr.codecs import BloscCodec
 
-from benchmarks.day import REAL_DAY, day_task, find_day, one_core
+from benchmarks.day import REAL_DAY, data_and_rounds, day_task, find_day, one_core
 from scaledec.numerics.signal.stft import one_thread
 from scaledec.stages.cube import run_task
 
@@ -158,12 +157,7 @@ def _steps(parts: dict[str, float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=default if default.is_dir() else None)
-    parser.add_argument("--rounds", type=int, default=15)
-    given = parser.parse_args(arguments)
-    print(measure(given.data, given.rounds))
+    print(measure(*data_and_rounds(__doc__, arguments, rounds=15)))
 
 
 if __name__ == "__main__":

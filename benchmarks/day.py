@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,20 @@ from scaledec.pipeline.cube import make_room, plan_of_cube
 from scaledec.stages.cube import CubeContext
 from scaledec.vocabulary import ChannelId, CubeTask
 
-__all__ = ["REAL_DAY", "day_task", "find_day", "one_core", "write_synthetic_day"]
+__all__ = ["REAL_DAY", "data_and_rounds", "day_task", "find_day", "one_core", "write_synthetic_day"]
 
 REAL_DAY = "sds/2020/CM/BAR2/HHZ.D/CM.BAR2.00.HHZ.D.2020.266"
 """Below the folder of real recordings: 8.64 million samples at 100 Hz, Steim2, 512-byte records."""
+
+
+def data_and_rounds(doc: str | None, arguments: Sequence[str] | None, rounds: int) -> tuple[Path | None, int]:
+    """The options of a benchmark of one day; by default the recordings lie beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=default if default.is_dir() else None)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    given = parser.parse_args(arguments)
+    return given.data, given.rounds
 
 
 def find_day(data: Path | None, folder: Path) -> tuple[Path, str]:

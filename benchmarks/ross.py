@@ -10,7 +10,6 @@ Both run in turns in one process. Prints Markdown.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
-from benchmarks.day import REAL_DAY, find_day, one_core
+from benchmarks.day import REAL_DAY, data_and_rounds, find_day, one_core
 from scaledec.config import load_config
 from scaledec.detection_table import detections
 from scaledec.pipeline.cube import make_room, plan_of_cube
@@ -113,12 +112,7 @@ def measure(data: Path | None, rounds: int = 5) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=default if default.is_dir() else None)
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args(arguments)
-    print(measure(given.data, given.rounds))
+    print(measure(*data_and_rounds(__doc__, arguments, rounds=5)))
 
 
 if __name__ == "__main__":

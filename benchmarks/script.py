@@ -11,7 +11,6 @@ zero-phase filter in the time domain. Prints Markdown.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -23,7 +22,7 @@ import scipy.signal
 import xarray as xr
 from zarr.codecs import BloscCodec
 
-from benchmarks.day import REAL_DAY, day_task, find_day, one_core
+from benchmarks.day import REAL_DAY, data_and_rounds, day_task, find_day, one_core
 from scaledec.stages.cube import run_task
 
 __all__ = ["main", "measure", "script"]
@@ -103,12 +102,7 @@ def _task(archive: Path, root: Path, settings: Sequence[str]) -> Callable[[], ob
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=default if default.is_dir() else None)
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args(arguments)
-    print(measure(given.data, given.rounds))
+    print(measure(*data_and_rounds(__doc__, arguments, rounds=5)))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 Python raises ``KeyboardInterrupt`` wherever the main thread happens to be. Inside a ``__del__`` or a
 callback of a C library it is printed and forgotten, and the program runs on. A loop that would run for
-days asks once a turn whether that has happened.
+days asks once a turn whether that has happened; then nothing need be printed.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,13 @@ def remembered_interrupts() -> Iterator[Callable[[], None]]:
             handler, number = came.pop()
             handler(number, None)
 
+    def tell(forgotten: sys.UnraisableHookArgs) -> None:
+        if not (came and isinstance(forgotten.exc_value, KeyboardInterrupt)):
+            told_before(forgotten)
+
+    told_before = sys.unraisablehook
     if threading.current_thread() is threading.main_thread():
+        sys.unraisablehook = tell
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
             if callable(handler):
@@ -54,6 +61,8 @@ def remembered_interrupts() -> Iterator[Callable[[], None]]:
     try:
         yield check
     finally:
+        if sys.unraisablehook is tell:
+            sys.unraisablehook = told_before
         for number, handler in before.items():
             # One that has been replaced meanwhile (a terminated process ignores the next signal) stays.
             if signal.getsignal(number) is remember:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from scaledec.cli.options import config_argument, load, verb
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["COMMANDS"]
 
@@ -55,7 +59,6 @@ def query(
     """List labelled windows: which label, where, when, how sure."""
     from scaledec import config as configuration
     from scaledec.queries import query as find
-    from scaledec.queries import write_table
 
     config = load(config_path, overrides)
     found = find(
@@ -69,11 +72,7 @@ def query(
         limit=limit,
         storage_options=config.storage_options,
     )
-    if output is not None:
-        write_table(found, output)
-        click.echo(f"wrote {len(found)} windows to {output}", err=True)
-    else:
-        click.echo(found.to_string(index=False, max_rows=40) if len(found) else "no window fits", nl=True)
+    _show(found, output, "windows")
 
 
 @verb("name", example='scaledec name my.yaml 3 "icequake, ice front" --note "calving season only"')
@@ -114,7 +113,6 @@ def detections(
 ) -> None:
     """List the events that windows were cut at: when, how strong, how long."""
     from scaledec.detection_table import detections as find
-    from scaledec.queries import write_table
 
     config = load(config_path, overrides)
     found = find(
@@ -125,11 +123,7 @@ def detections(
         limit=limit,
         storage_options=config.storage_options,
     )
-    if output is not None:
-        write_table(found, output)
-        click.echo(f"wrote {len(found)} events to {output}", err=True)
-    else:
-        click.echo(found.to_string(index=False, max_rows=40) if len(found) else "no event fits", nl=True)
+    _show(found, output, "events")
 
 
 @verb("verify", example="scaledec verify my.yaml --recompute 100")
@@ -192,6 +186,17 @@ def select_k(
     table = write_selection_csv(found, output.with_name(output.name + ".csv"))
     figure = draw_selection(output.with_name(output.name + ".png"), found)
     click.echo(f"wrote {table} and {figure}", err=True)
+
+
+def _show(table: DataFrame, output: str | None, what: str) -> None:
+    """Write a table to a file, or its first rows to the terminal."""
+    from scaledec.queries import write_table
+
+    if output is not None:
+        write_table(table, output)
+        click.echo(f"wrote {len(table)} {what} to {output}", err=True)
+    else:
+        click.echo(table.to_string(index=False, max_rows=40) if len(table) else f"no {what} fit")
 
 
 def _parse_range(text: str) -> list[int]:

@@ -28,13 +28,16 @@ from scaledec.stages.segment_inputs import OPEN_EDGES, UNREAD, segment_fingerpri
 from scaledec.store.cubes import open_cube
 from scaledec.vocabulary import ChannelId, CubeTask, TaskResult, format_time
 
-__all__ = ["LEDGER_DETAILS", "CubePlan", "CubeTasks", "plan_cube"]
+__all__ = ["FILTER_LIBRARIES_BYTES", "LEDGER_DETAILS", "CubePlan", "CubeTasks", "plan_cube"]
 
 LEDGER_DETAILS = (OPEN_EDGES, UNREAD)
 """The details of the ledger's results that planning looks at."""
 
-# Interpreter and libraries of one worker: 300 MB measured with torch, zarr and pymseed loaded.
-_PROCESS_BYTES = 340 * 2**20
+# Interpreter and libraries of one worker: torch, zarr, pymseed, distributed.
+_PROCESS_BYTES = 270 * 2**20
+FILTER_LIBRARIES_BYTES = 70 * 2**20
+"""Of scipy.signal, which a worker loads if it has to filter: whether a channel is decimated is not known
+before it is read."""
 # Decoded samples (int32) for one byte of miniSEED: Steim2 packs quiet days to about a byte a sample.
 _DECODED_PER_BYTE = 4
 # A filter holds its input and its output, and blocks in between.
@@ -357,6 +360,7 @@ def _memory(largest_files: int, grid: SpectrogramGrid, segment_bytes: int) -> in
     samples = decoded + at_target
     return (
         _PROCESS_BYTES
+        + FILTER_LIBRARIES_BYTES
         + largest_files
         + decoded
         + samples

@@ -122,10 +122,8 @@ def _header(error: BaseException, name: str) -> str | None:
 
 def _seconds(value: str) -> float | None:
     """Of a Retry-After header: a number of seconds or a date."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if value.strip().isdecimal():
+        return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:

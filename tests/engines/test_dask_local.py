@@ -197,8 +197,7 @@ def test_ctrl_c_ends_everything_quickly_and_quietly(tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     assert time.monotonic() - started < 8
-    # An interrupt inside a __del__ is printed by Python itself; it has to end the run all the same.
-    assert "Error" not in told
+    assert set(told.splitlines()) <= {"result", "interrupted"}
     assert told.endswith("interrupted\n")
     psutil.wait_procs(workers, timeout=5)
     assert not [worker for worker in workers if worker.is_running()]

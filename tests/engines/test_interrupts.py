@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -16,12 +17,16 @@ class SwallowsWhatItsDelMeets:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_inside_a_del_is_raised_at_the_next_look() -> None:
+def test_an_interrupt_inside_a_del_is_raised_at_the_next_look_and_not_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
     with remembered_interrupts() as check:
         check()
         thing = SwallowsWhatItsDelMeets()
-        del thing  # Python prints the KeyboardInterrupt and goes on
+        del thing  # Python would print the KeyboardInterrupt and go on
+        assert not printed
         with pytest.raises(KeyboardInterrupt):
             check()
         check()
