@@ -23,8 +23,8 @@ import scipy.signal
 
 from benchmarks.day import REAL_DAY, data_and_rounds, find_day, one_core
 from scaledec.config import load_config
-from scaledec.detection_table import detections
 from scaledec.pipeline.cube import make_room, plan_of_cube
+from scaledec.queries.detections import detections
 from scaledec.stages.cube import CubeContext, run_task
 
 __all__ = ["main", "measure"]

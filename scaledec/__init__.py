@@ -28,10 +28,10 @@ if TYPE_CHECKING:
         status,
         verify,
     )
-    from scaledec.detection_table import detections
     from scaledec.estimator import DeepEmbeddedClustering
     from scaledec.pipeline.select_k import select_k
-    from scaledec.queries import query
+    from scaledec.queries.detections import detections
+    from scaledec.queries.rows import query
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
     from scaledec.synthetic.archive import write_synthetic_archive
 
@@ -63,11 +63,11 @@ __all__ = [
 
 _ELSEWHERE = {
     "DeepEmbeddedClustering": "scaledec.estimator",
-    "detections": "scaledec.detection_table",
+    "detections": "scaledec.queries.detections",
     "flatten_time": "scaledec.store.datasets",
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.store.datasets",
-    "query": "scaledec.queries",
+    "query": "scaledec.queries.rows",
     "select_k": "scaledec.pipeline.select_k",
     "write_synthetic_archive": "scaledec.synthetic.archive",
 }

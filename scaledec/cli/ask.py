@@ -58,7 +58,7 @@ def query(
 ) -> None:
     """List labelled windows: which label, where, when, how sure."""
     from scaledec import config as configuration
-    from scaledec.queries import query as find
+    from scaledec.queries.rows import query as find
 
     config = load(config_path, overrides)
     found = find(
@@ -112,7 +112,7 @@ def detections(
     output: str | None,
 ) -> None:
     """List the events that windows were cut at: when, how strong, how long."""
-    from scaledec.detection_table import detections as find
+    from scaledec.queries.detections import detections as find
 
     config = load(config_path, overrides)
     found = find(
@@ -190,7 +190,7 @@ def select_k(
 
 def _show(table: DataFrame, output: str | None, what: str) -> None:
     """Write a table to a file, or its first rows to the terminal."""
-    from scaledec.queries import write_table
+    from scaledec.queries.tables import write_table
 
     if output is not None:
         write_table(table, output)

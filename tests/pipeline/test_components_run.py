@@ -13,7 +13,7 @@ from scaledec.ledger.ledger import Ledger
 from scaledec.pipeline.check import verify
 from scaledec.pipeline.run import cluster, label, pretrain
 from scaledec.places import Places
-from scaledec.queries import query
+from scaledec.queries.rows import query
 from scaledec.report.pictures import draw_gallery
 from scaledec.store.cube import CubeStore
 from scaledec.store.datasets import open_labels

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scaledec.config import parse_config
 from scaledec.pipeline.run import run
-from scaledec.queries import query
+from scaledec.queries.rows import query
 from scaledec.store.datasets import open_cube
 from tests.archive.foreign_cubes import decibels, times, write_foreign
 

@@ -15,7 +15,7 @@ from scaledec.errors import ConfigError, StoreError, StoreNotFoundError
 from scaledec.pipeline.names import cluster_names, name_cluster
 from scaledec.pipeline.run import label, run
 from scaledec.places import Places
-from scaledec.queries import query
+from scaledec.queries.rows import query
 from scaledec.store.datasets import open_labels
 from scaledec.store.names import ClusterName
 from scaledec.synthetic.archive import write_synthetic_archive

@@ -10,7 +10,7 @@ import scipy.signal
 
 from scaledec.archive.archive import open_archive
 from scaledec.config import load_config
-from scaledec.detection_table import detections
+from scaledec.queries.detections import detections
 from scaledec.stages.cube import CubeContext, run_task
 from scaledec.stages.cube_plan import plan_cube
 from scaledec.stages.cube_settings import make_template

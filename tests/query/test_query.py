@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import scaledec.queries as module
+import scaledec.queries.rows as module
 from scaledec.errors import ConfigError, StoreError, StoreNotFoundError
 from scaledec.ledger.ledger import Ledger
 from scaledec.location import Location
 from scaledec.places import Places
-from scaledec.queries import query, write_table
+from scaledec.queries.rows import query
+from scaledec.queries.tables import write_table
 from scaledec.store.labels import LabelBlock, LabelStore, LabelTemplate
 from scaledec.vocabulary import TaskResult
 from tests.stages.small_cubes import START_NS, channels_of, small_config

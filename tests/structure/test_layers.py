@@ -24,9 +24,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("synthetic", "training"),
     ("stages",),
     ("engines",),
-    ("queries", "report", "estimator"),
-    ("detection_table",),
-    ("pipeline",),
+    ("queries", "estimator"),
+    ("report",),
+    ("pipeline", "explore"),
     ("api",),
     ("cli",),
 )
@@ -61,6 +61,9 @@ HEAVY = {
     "joblib": {"engines.processes"},
     "zarr": {"zarr_access", "store", "archive.foreign", "queries", "report"},
     "xarray": {"store", "archive.foreign", "queries", "report"},
+    "duckdb": {"queries"},
+    "panel": {"explore"},
+    "bokeh": {"explore"},
     "pymseed": {"archive"},
     "obspy": {"archive"},
 }

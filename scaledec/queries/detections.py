@@ -11,7 +11,7 @@ import pandas as pd
 
 from scaledec.errors import ConfigError, StoreNotFoundError
 from scaledec.places import Places
-from scaledec.queries import Instant, chosen_channels, chosen_instant
+from scaledec.queries.selection import Instant, chosen_channels, chosen_instant
 from scaledec.stages.readahead import read_ahead
 from scaledec.store.cubes import open_cube
 from scaledec.store.event_cube import EventCubeStore
