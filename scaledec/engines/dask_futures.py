@@ -51,8 +51,15 @@ SCHEDULER_SETTINGS: dict[str, Any] = {
     # The HTTP server cannot be switched off: it listens on DASHBOARD and serves nothing.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    # What serves only Dask's dashboard, or graphs; a third of what a task costs coordinator and workers.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.tick.cycle": "10s",
+    # Tasks wait at the scheduler, not at workers: there is nothing to steal.
+    "distributed.scheduler.work-stealing": False,
 }
-"""Configuration of schedulers that this package starts."""
+"""Configuration of schedulers and workers that this package starts."""
 
 DASHBOARD = "127.0.0.1:0"
 """Any free port of the loopback interface; left out, Dask takes 8787, or warns that it is taken."""

@@ -106,6 +106,7 @@ class _WorkerActor:
 
     def __init__(self, scheduler: str, memory_limit: str, security: Security) -> None:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        dask.config.set(SCHEDULER_SETTINGS)
         self._arguments = scheduler, memory_limit, security
         threading.Thread(target=lambda: asyncio.run(self._serve()), name="dask-worker", daemon=True).start()
 

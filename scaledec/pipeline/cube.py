@@ -147,37 +147,44 @@ def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, jour
 
 def _work(config: Config, plan: CubePlan, store: Cube) -> Callable[[Engine], Iterator[TaskResult]]:
     """What runs the tasks of a plan on an engine."""
-    from scaledec.stages.cube import CubeContext, lost_task, run_task
+    from scaledec.stages.cube import CubeContext, run_task
 
     if config.archive.layout == "cube":
         return lambda engine: import_tasks(config, plan, store.location, engine)
     context = CubeContext.of(config, cube=store.location)
     run = partial(run_task, context=context)
-    if context.archive.location.is_local:
-        return lambda engine: engine.run(run, plan.tasks, lost=lost_task)
-    ahead = config.archive.access.read_ahead_bytes
-    return lambda engine: _together(run, context, plan, engine, ahead)
+    return lambda engine: _in_batches(run, context, config, plan, engine)
 
 
-def _together(
+def _in_batches(
     run: Callable[[CubeTask], TaskResult],
     context: CubeContext,
+    config: Config,
     plan: CubePlan,
     engine: Engine,
-    read_ahead_bytes: int,
 ) -> Iterator[TaskResult]:
-    """Results of tasks that fetch for one another; those of a batch that ends its workers run alone."""
+    """Results of tasks that are handed over together; those of a batch that ends its workers run alone."""
+    from scaledec.stages import cube_batches as together
     from scaledec.stages.cube import lost_task
-    from scaledec.stages.cube_batches import Batch, batches, run_batch
 
     alone: list[CubeTask] = []
 
-    def set_aside(batch: Batch, _: str) -> tuple[TaskResult, ...]:
+    def set_aside(batch: together.Batch, _: str) -> tuple[TaskResult, ...]:
         alone.extend(batch.tasks)
         return ()
 
-    together = partial(run_batch, run=run, archive=context.archive, read_ahead_bytes=read_ahead_bytes)
-    for results in engine.run(together, batches(plan.tasks, len(plan.tasks)), lost=set_aside):
+    run_batch: Callable[[together.Batch], tuple[TaskResult, ...]]
+    if context.archive.location.is_local:
+        batches, run_batch = together.batches, partial(together.run_batch, run=run)
+    else:
+        batches = together.batches_of_sharers
+        run_batch = partial(
+            together.run_batch_of_sharers,
+            run=run,
+            archive=context.archive,
+            read_ahead_bytes=config.archive.access.read_ahead_bytes,
+        )
+    for results in engine.run(run_batch, batches(plan.tasks, len(plan.tasks)), lost=set_aside):
         yield from results
     yield from engine.run(run, alone, lost=lost_task)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from scaledec.archive.archive import Archive
 from scaledec.location import Location
-from scaledec.stages.cube_batches import Batch, batches, run_batch
+from scaledec.stages.cube_batches import Batch, batches, batches_of_sharers, run_batch_of_sharers
 from scaledec.vocabulary import ArchiveObject, ChannelId, CubeTask, TaskResult
 from tests.archive.making import DAY_NS, START_NS, put_day
 from tests.servers import FaultProxy
@@ -45,25 +45,35 @@ def sharing(n_objects: int, n_sharers: int) -> list[CubeTask]:
 
 def test_batches_hold_every_task_once_and_in_order() -> None:
     tasks = sharing(300, 3)
-    found = list(batches(iter(tasks), len(tasks)))
+    found = list(batches_of_sharers(iter(tasks), len(tasks)))
     assert [task for batch in found for task in batch.tasks] == tasks
     assert all(len(batch.tasks) <= 64 for batch in found)
+
+
+def test_a_local_archive_has_small_batches_and_single_tasks_at_its_end() -> None:
+    tasks = sharing(300, 1)
+    sizes = [len(batch.tasks) for batch in batches(tasks, len(tasks))]
+    assert [task for batch in batches(iter(tasks), len(tasks)) for task in batch.tasks] == tasks
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 4
+    assert sizes[-32:] == [1] * 32
+    assert [len(batch.tasks) for batch in batches(tasks[:40], 40)] == [1] * 40
 
 
 def test_sharers_of_an_object_are_never_parted_unless_they_are_very_many() -> None:
     for n_sharers in (1, 3, 24, 60):
         tasks = sharing(20, n_sharers)
         homes: dict[ArchiveObject, set[str]] = {}
-        for batch in batches(tasks, len(tasks)):
+        for batch in batches_of_sharers(tasks, len(tasks)):
             for task in batch.tasks:
                 homes.setdefault(task.objects[0], set()).add(batch.key)
         assert all(len(keys) == 1 for keys in homes.values())
-    assert len(list(batches(sharing(1, 200), 200))) == 4
+    assert len(list(batches_of_sharers(sharing(1, 200), 200))) == 4
 
 
 def test_a_short_plan_is_cut_small_enough_for_many_workers() -> None:
-    assert len(list(batches(sharing(40, 1), 40))) == 40
-    assert len(list(batches(sharing(6400, 1), 6400))) == 400
+    assert len(list(batches_of_sharers(sharing(40, 1), 40))) == 40
+    assert len(list(batches_of_sharers(sharing(6400, 1), 6400))) == 400
 
 
 def test_a_batch_is_named_by_its_first_task() -> None:
@@ -92,7 +102,9 @@ def test_reading_overlaps_computing(s3_options: dict[str, Any]) -> None:
             other = Archive(archive.location.child(""), "sds") if ahead else archive
             began = time.perf_counter()
             run = partial(work, archive=other)
-            results = run_batch(Batch(tuple(tasks)), run=run, archive=other, read_ahead_bytes=ahead)
+            results = run_batch_of_sharers(
+                Batch(tuple(tasks)), run=run, archive=other, read_ahead_bytes=ahead
+            )
             seconds[ahead] = time.perf_counter() - began
             assert [result.reason for result in results] == [str(day) for day in range(12)]
     one_after_another = 12 * (compute_s + latency_s)
