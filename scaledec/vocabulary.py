@@ -7,6 +7,7 @@ value prints the same on every machine. Spans are half-open: the end is exclusiv
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ __all__ = [
     "ResponseSpan",
     "Status",
     "TaskResult",
+    "WindowState",
     "format_time",
     "parse_task_key",
     "parse_time",
@@ -35,6 +37,24 @@ JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping
 Status: TypeAlias = Literal["done", "empty", "failed"]
 """``done``: written. ``empty``: the archive holds no sample of it, nothing is stored.
 ``failed``: something it needed could not be used; listed with the reason, tried again by the next run."""
+
+
+class WindowState(enum.IntEnum):
+    """Whether a window has a label, and if not, why; the numbers are those stored in ``state``."""
+
+    NOT_LABELLED = 0
+    """Labelling has not come to it, or its whole shard (32 segments by default) holds no power at all."""
+    LABELLED = 1
+    NO_DATA = 2
+    """A gap: the cube holds no real sample of it."""
+    LOW_COVERAGE = 3
+    """Part of it is missing, more than ``windows.min_coverage`` allows."""
+    NOT_FINITE = 4
+    """A value of its power is not finite."""
+    COMPONENT_MISSING = 5
+    """At least one component of the sensor has it, but not all."""
+    NO_EVENT = 6
+    """Windows lie at events, and the segment has fewer."""
 
 
 def parse_time(text: str | dt.date | dt.datetime) -> int:

@@ -214,6 +214,8 @@ _ARRAYS: Mapping[str, type[np.generic]] = {
     "label": np.int16,
     "confidence": np.float32,
     "distance": np.float32,
+    "outlier": np.float32,
+    "state": np.uint8,
     "embedding": np.float32,
     "onset": np.int64,
 }
@@ -257,6 +259,8 @@ def _unpack(row: Row, task: LabelTask, context: LabelContext) -> LabelBlock:
         label=arrays["label"].reshape(shape),
         confidence=arrays["confidence"].reshape(shape),
         distance=arrays["distance"].reshape(shape),
+        outlier=arrays["outlier"].reshape(shape),
+        state=arrays["state"].reshape(shape),
         embedding=arrays["embedding"].reshape(*shape, -1) if context.embedding else None,
         onset=arrays["onset"].reshape(shape) if row["onset"] else None,
     )

@@ -26,6 +26,7 @@ __all__ = ["LabelWork", "label_archive", "plan_of_labels", "publish_label_store"
 
 _CONFIDENCE = {
     "gmm": "posterior probability of the cluster",
+    "kmeans": "posterior probability of the cluster (equal spherical Gaussians of the training variance)",
     "other": "soft assignment to the cluster (Student's t)",
 }
 
@@ -43,6 +44,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
     from scaledec.ledger.compact import compact
     from scaledec.stages.label import LabelContext
     from scaledec.stages.sensors import Components
+    from scaledec.training.saved_model import SavedModel
 
     started = time.perf_counter()
     run = run_name(config)
@@ -50,6 +52,8 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
     compact(places.label_ledger(run))
     work = plan_of_labels(config)
     plan = work.plan
+    if SavedModel.load(places.run(run)).reference is None:
+        work.model.save(places.run(run))
     store = _make_room(config, work.cube, work.model)
     context = LabelContext(
         cube=places.cube,
@@ -122,6 +126,7 @@ def plan_of_labels(config: Config) -> LabelWork:
 
 def _open_inputs(config: Config) -> tuple[Cube, SavedModel]:
     """The cube and the clustered model."""
+    from scaledec.stages.label_reference import referring
     from scaledec.store.cubes import open_cube
     from scaledec.training.saved_model import SavedModel
 
@@ -133,12 +138,20 @@ def _open_inputs(config: Config) -> tuple[Cube, SavedModel]:
         raise StoreNotFoundError(
             f"run {run!r} at {places.run(run)} is pretrained but not clustered: run `scaledec cluster` first"
         )
+    if model.reference is None:
+        model = referring(model, places.training_set(run))
     return cube, model
 
 
 def publish_label_store(config: Config) -> None:
-    """Bring what describes the labels that are there (cluster names, coordinates) up to date."""
-    _make_room(config, *_open_inputs(config))
+    """Bring what describes the labels that are there (cluster names, coordinates) up to date.
+
+    Labels of an earlier version are left as they are: labelling, which they need anyway, does it for them.
+    """
+    from scaledec.store.labels import LabelStore
+
+    if LabelStore.is_current(Places.at(config.root, config.storage_options).labels(run_name(config))):
+        _make_room(config, *_open_inputs(config))
 
 
 def _make_room(config: Config, cube: Cube, model: SavedModel) -> Location:

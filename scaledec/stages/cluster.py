@@ -19,6 +19,7 @@ from scaledec.config import Config, pretrain_fingerprint, run_fingerprint
 from scaledec.errors import StoreConflictError, StoreNotFoundError
 from scaledec.location import Location
 from scaledec.numerics.augment import Augmentation
+from scaledec.numerics.clusters import Assignment
 from scaledec.numerics.dec.loss import LossWeights, loss_weights
 from scaledec.numerics.dec.sphere import sphere_network
 from scaledec.numerics.metrics import effective_clusters
@@ -40,7 +41,7 @@ from scaledec.stages.cluster_target import cell_variance
 from scaledec.stages.pretrain import PRETRAINED
 from scaledec.training.checkpoint import load_state
 from scaledec.training.data import StoredWindows, TrainingData, WindowSource, load_windows
-from scaledec.training.saved_model import Assignment, SavedModel
+from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession
 
 __all__ = ["ClusterJob", "ClusterOutcome", "cluster_loop"]
@@ -181,6 +182,7 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
         model, history = _train(session, job, pretrained, baselines, starts, training, saved)
         z_final = embed_all(session, model, training)
         model = largest_first(model, z_final)
+    model = model.referring_to(z_final)
 
     outcome = _outcome(job, assign_all(model, z_final), history)
     if not history:

@@ -14,6 +14,7 @@ import torch
 
 from scaledec.errors import TrainingError
 from scaledec.location import Location
+from scaledec.numerics.clusters import Assignment, Mixture
 from scaledec.numerics.metrics import (
     ClusterMoments,
     ClusterWidths,
@@ -26,7 +27,7 @@ from scaledec.stages.cluster_start import Starts
 from scaledec.stages.cluster_target import gather_rows
 from scaledec.store.training import TrainingStore
 from scaledec.training.data import TrainingData, WindowSource, load_windows, rank_slice
-from scaledec.training.saved_model import Assignment, Mixture, SavedModel, embed_tensor
+from scaledec.training.saved_model import SavedModel, embed_tensor
 from scaledec.training.session import TrainingSession
 
 __all__ = [
@@ -125,6 +126,7 @@ def assign_all(model: SavedModel, z_ND: Float32) -> Assignment:
         np.concatenate([part.label for part in parts]),
         np.concatenate([part.confidence for part in parts]),
         np.concatenate([part.distance for part in parts]),
+        np.concatenate([part.outlier for part in parts]),
     )
 
 
@@ -176,6 +178,7 @@ def write_assignments(
             "label": _at(sample, found.label, n, -1),
             "confidence": _at(sample, found.confidence, n, math.nan),
             "distance": _at(sample, found.distance, n, math.nan),
+            "outlier": _at(sample, found.outlier, n, math.nan),
         }
     )
 

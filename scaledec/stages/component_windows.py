@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.stages.sensors import Components, Sensor
+from scaledec.vocabulary import WindowState
 
 if TYPE_CHECKING:
     from scaledec.stages.window_reader import SegmentWindows, WindowReader
@@ -143,6 +144,15 @@ class ComponentSegment:
     start_ns: npt.NDArray[np.int64]
     """First sample of every window, shape (n_windows,)."""
     fill: bool
+
+    @property
+    def state(self) -> npt.NDArray[np.uint8]:
+        """Which windows can be labelled, and what the others lack: a component, or what the first lacks."""
+        state = next(plane.state for plane in self.planes if plane is not None).copy()
+        state[_joined(self.there, fill=True)] = WindowState.COMPONENT_MISSING
+        state[state == WindowState.LABELLED] = WindowState.COMPONENT_MISSING
+        state[self.usable] = WindowState.LABELLED
+        return state
 
     @property
     def usable(self) -> Windows:

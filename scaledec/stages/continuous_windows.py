@@ -16,9 +16,10 @@ from scaledec.numerics.windows import (
     finite_windows,
     gather_windows,
     usable_windows,
+    window_coverage,
 )
 from scaledec.store.cube import CubeStore
-from scaledec.vocabulary import NANOSECONDS_PER_SECOND
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND, WindowState
 
 __all__ = ["ContinuousWindows", "windows_within_segment"]
 
@@ -125,16 +126,24 @@ class ContinuousSegment:
     """Of both, shape (frame + head frame,)."""
 
     @property
-    def usable(self) -> npt.NDArray[np.int64]:
-        """Numbers of the windows that can be labelled, ascending."""
+    def state(self) -> npt.NDArray[np.uint8]:
+        """Which windows can be labelled, and what the others lack."""
         windows = self.windows
+        cut = {"length": windows.length, "stride": windows.stride, "n_windows": windows.n_windows}
         usable = _covered(self.coverage, windows)
+        lacking = np.where(
+            window_coverage(self.coverage, **cut) == 0, WindowState.NO_DATA, WindowState.LOW_COVERAGE
+        )
+        state = np.where(usable, WindowState.LABELLED, lacking).astype(np.uint8)
         if usable.any():
             finite = np.concatenate([finite_frames(self.power), finite_frames(self.head)])
-            usable &= finite_windows(
-                finite, length=windows.length, stride=windows.stride, n_windows=windows.n_windows
-            )
-        return np.flatnonzero(usable)
+            state[usable & ~finite_windows(finite, **cut)] = WindowState.NOT_FINITE
+        return state
+
+    @property
+    def usable(self) -> npt.NDArray[np.int64]:
+        """Numbers of the windows that can be labelled, ascending."""
+        return np.flatnonzero(self.state == WindowState.LABELLED)
 
     @property
     def onset_ns(self) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scaledec.grid import EventGrid, SpectrogramGrid
 from scaledec.numerics.windows import finite_frames
 from scaledec.store.event_cube import EventCubeStore, SegmentEvents, count_events
-from scaledec.vocabulary import NANOSECONDS_PER_SECOND
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND, WindowState
 
 __all__ = ["EventWindows"]
 
@@ -71,10 +71,19 @@ class EventSegment:
     events: SegmentEvents
 
     @property
+    def state(self) -> npt.NDArray[np.uint8]:
+        """Which windows can be labelled, and what the others lack."""
+        coverage = self.events.coverage
+        state = np.full(self.windows.n_windows, WindowState.NO_EVENT, np.uint8)
+        lacking = np.where(coverage.any(axis=1), WindowState.LOW_COVERAGE, WindowState.NO_DATA)
+        usable = np.where(_finite(self.events.power), WindowState.LABELLED, WindowState.NOT_FINITE)
+        state[: len(coverage)] = np.where(_covered(coverage, self.windows.min_coverage), usable, lacking)
+        return state
+
+    @property
     def usable(self) -> npt.NDArray[np.int64]:
         """Numbers of the windows that can be labelled, ascending."""
-        covered = _covered(self.events.coverage, self.windows.min_coverage)
-        return np.flatnonzero(covered & _finite(self.events.power))
+        return np.flatnonzero(self.state == WindowState.LABELLED)
 
     @property
     def onset_ns(self) -> npt.NDArray[np.int64]:

@@ -19,7 +19,7 @@ from scaledec.store.event_variables import NOT_A_TIME
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.store.open import decode_in_one_thread
 from scaledec.training.saved_model import SavedModel
-from scaledec.vocabulary import LabelTask, TaskResult
+from scaledec.vocabulary import LabelTask, TaskResult, WindowState
 
 __all__ = ["LabelContext", "Labeller", "label_task"]
 
@@ -54,7 +54,7 @@ class Labeller:
         """Label every window that starts in the task's segments.
 
         Windows with too few real samples, or with a value that is not finite, are left unlabelled:
-        label -1, everything else NaN.
+        label -1, ``state`` with what they lack, everything else NaN.
 
         Raises
         ------
@@ -65,7 +65,8 @@ class Labeller:
         block = self._unlabelled(task)
         segments = read_ahead(partial(self._windows.read_segment, task.channel_index), times)
         for row, segment in enumerate(segments):
-            chosen = segment.usable
+            block.state[row] = segment.state
+            chosen = np.flatnonzero(block.state[row] == WindowState.LABELLED)
             if block.onset is not None and segment.onset_ns is not None:
                 block.onset[row] = segment.onset_ns
             if not len(chosen):
@@ -75,6 +76,7 @@ class Labeller:
             block.label[row, chosen] = found.label
             block.confidence[row, chosen] = found.confidence
             block.distance[row, chosen] = found.distance
+            block.outlier[row, chosen] = found.outlier
             if block.embedding is not None:
                 block.embedding[row, chosen] = z_ND
         return block
@@ -110,6 +112,8 @@ class Labeller:
             label=np.full(shape, -1, np.int16),
             confidence=np.full(shape, np.nan, np.float32),
             distance=np.full(shape, np.nan, np.float32),
+            outlier=np.full(shape, np.nan, np.float32),
+            state=np.full(shape, WindowState.NOT_LABELLED, np.uint8),
             embedding=np.full((*shape, latent), np.nan, np.float32) if self.context.embedding else None,
             onset=np.full(shape, NOT_A_TIME) if isinstance(self.context.windows, EventGrid) else None,
         )

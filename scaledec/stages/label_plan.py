@@ -12,7 +12,7 @@ from scaledec.vocabulary import LabelTask, TaskResult, format_time
 
 __all__ = ["LABEL_ALGORITHM", "LabelPlan", "plan_labels"]
 
-LABEL_ALGORITHM = 1
+LABEL_ALGORITHM = 2
 """Raised whenever the code gives other labels for the same model and cube."""
 
 
@@ -119,7 +119,7 @@ def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str,
     grid, windows = config.spectrogram_grid, config.window_grid
     planes = config.windows.n_planes
     row = planes * grid.n_frequencies * (2 if config.spectrogram.dtype == "float16" else 4)
-    per_window = 10 + (4 * config.model.latent if config.label.embedding else 0)
+    per_window = 15 + (4 * config.model.latent if config.label.embedding else 0)
     segment = (grid.n_frames + windows.head_frames) * (row + 1)
     batch = config.label.batch * windows.length * planes * grid.n_frequencies * 4
     block = config.label.segments_per_shard * windows.n_windows * per_window

@@ -28,6 +28,14 @@ class SegmentWindows(Protocol):
     """The windows of one segment, read once; a day is never copied."""
 
     @property
+    def state(self) -> npt.NDArray[np.uint8]:
+        """Of every window, shape (n_windows,): :class:`~scaledec.vocabulary.WindowState`.
+
+        ``LABELLED`` are those that can be; the others have what they lack.
+        """
+        ...
+
+    @property
     def usable(self) -> npt.NDArray[np.int64]:
         """Numbers of the windows with enough real samples and no value that is not finite, ascending."""
         ...

@@ -17,17 +17,31 @@ from scaledec.store.event_variables import NOT_A_TIME
 from scaledec.store.names import default_name, flag_meanings
 from scaledec.store.shard import inner_length
 from scaledec.store.template import Variable, plane_variables, time_attributes
-from scaledec.vocabulary import JsonValue
+from scaledec.vocabulary import JsonValue, WindowState
 
-__all__ = ["REMEDY", "UNLABELLED", "LabelTemplate", "cluster_variables", "region_variables"]
+__all__ = ["FORMAT", "REMEDY", "UNLABELLED", "LabelTemplate", "cluster_variables", "region_variables"]
 
 UNLABELLED = -1
 """Label of a window that has none: too few real samples, or not labelled yet."""
 
-FORMAT = 1
-"""Raised when the layout on disk changes."""
+FORMAT = 2
+"""Raised when the layout on disk changes. 2: ``outlier`` and ``state`` beside the label."""
 
 REMEDY = "labels of another kind need another run name (run: ...) or another root"
+
+
+_OUTLIER: Mapping[str, JsonValue] = {
+    "long_name": "how far outside the training windows of its cluster the window lies",
+    "units": "1",
+    "comment": "0 to 1: share of the cluster's training windows that lie nearer; above 1: distance over that "
+    "of the farthest of them",
+}
+_STATE: Mapping[str, JsonValue] = {
+    "long_name": "whether the window has a label, and if not, why",
+    "flag_values": [int(state) for state in WindowState],
+    "flag_meanings": " ".join(state.name.lower() for state in WindowState),
+    "comment": "not_labelled also where a whole shard of segments holds no data",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +171,10 @@ def region_variables(template: LabelTemplate, extent: Extent) -> list[Variable]:
         _region(
             template, extent, "distance", "float32", np.nan, {"long_name": template.distance, "units": "1"}
         ),
+    ]
+    regions += [
+        _region(template, extent, "outlier", "float32", np.nan, _OUTLIER),
+        _region(template, extent, "state", "uint8", WindowState.NOT_LABELLED, _STATE),
     ]
     if isinstance(template.windows, EventGrid):
         instants = time_attributes("first sample of the event's window (UTC)")

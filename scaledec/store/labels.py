@@ -25,6 +25,7 @@ from scaledec.store.axes import (
     united,
 )
 from scaledec.store.label_template import (
+    FORMAT,
     REMEDY,
     UNLABELLED,
     LabelTemplate,
@@ -57,6 +58,11 @@ class LabelBlock:
     """Shape (segment, window); NaN where there is no label."""
     distance: npt.NDArray[np.float32]
     """Shape (segment, window); NaN where there is no label."""
+    outlier: npt.NDArray[np.float32]
+    """Shape (segment, window), see :class:`~scaledec.numerics.clusters.TrainingReference`; NaN where there is
+    no label."""
+    state: npt.NDArray[np.uint8]
+    """Shape (segment, window), :class:`~scaledec.vocabulary.WindowState`."""
     embedding: npt.NDArray[np.float32] | None = None
     """Shape (segment, window, latent); NaN where there is no label."""
     onset: npt.NDArray[np.int64] | None = None
@@ -65,9 +71,9 @@ class LabelBlock:
 
     @property
     def checksum(self) -> int:
-        """CRC-32C of label, confidence, distance and (where there are any) embedding and onset."""
+        """CRC-32C of all arrays, embedding and onset where there are any."""
         crc = int(google_crc32c.value(np.ascontiguousarray(self.label)))
-        for values in (self.confidence, self.distance, self.embedding, self.onset):
+        for values in (self.confidence, self.distance, self.outlier, self.state, self.embedding, self.onset):
             if values is not None:
                 crc = int(google_crc32c.extend(crc, np.ascontiguousarray(values)))
         return crc
@@ -80,7 +86,7 @@ class LabelStore:
         self.location = location
         self.attributes = read_settings(group.attrs.asdict(), location, "labels")
         self._group = group
-        names = ["label", "confidence", "distance", "embedding", "onset"]
+        names = ["label", "confidence", "distance", "outlier", "state", "embedding", "onset"]
         self._arrays = {name: cast("zarr.Array[Any]", group[name]) for name in names if name in group}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,8 +95,26 @@ class LabelStore:
 
     @classmethod
     def open(cls, location: Location, mode: Literal["r", "r+"] = "r") -> LabelStore:
-        """Open the label store at a location; ``StoreNotFoundError`` if there is none."""
-        return cls(location, open_group(location, mode))
+        """Open the label store at a location.
+
+        Raises
+        ------
+        StoreNotFoundError
+            If there is none.
+        StoreConflictError
+            If a version of scaledec with another layout on disk made it.
+        """
+        store = cls(location, open_group(location, mode))
+        if store.format != FORMAT:
+            remedy = (
+                "run `scaledec label` with its configuration again, which adds what is missing in place"
+                if store.format < FORMAT
+                else "a newer version of scaledec made it: use that one"
+            )
+            raise StoreConflictError(
+                f"{location} has labels of format {store.format}; expected {FORMAT}: {remedy}"
+            )
+        return store
 
     @classmethod
     def create_or_extend(
@@ -114,16 +138,18 @@ class LabelStore:
         Raises
         ------
         StoreConflictError
-            If labels of another structure lie there, or of a cube with other axes.
+            If labels of another structure lie there, or of a cube with other axes. An older format is
+            brought to this one: what it lacks is added, unfilled, until its shards are labelled again.
         """
         clean_partial_files(location)
         wanted = Extent(tuple(channels), start_ns, n_segments)
         try:
-            there = cls.open(location)
+            there = cls(location, open_group(location))
         except StoreNotFoundError:
             extent = wanted
         else:
-            check_same(location, there.structure(), template.structure(), REMEDY)
+            older = {"scaledec_format": FORMAT} if there.format < FORMAT else {}
+            check_same(location, {**there.structure(), **older}, template.structure(), REMEDY)
             extent = united(location, there.extent, wanted, template.grid.segment_ns)
             _check_axes(location, extent, wanted)
         attributes: dict[str, JsonValue] = {
@@ -136,6 +162,11 @@ class LabelStore:
             location, [*axes, *cluster_variables(template), *region_variables(template, extent)], attributes
         )
         return cls.open(location, "r+")
+
+    @property
+    def format(self) -> int:
+        """Version of the layout on disk."""
+        return int(self.attributes["scaledec_format"])
 
     def structure(self) -> dict[str, JsonValue]:
         """Root attributes that must be equal for new segments to fit in."""
@@ -211,11 +242,11 @@ class LabelStore:
                     f"{self.location} stores {'each' if name in self._arrays else 'no'} window's {name}; "
                     f"the block brings {'none' if brought is None else 'them'}"
                 )
-        values = {"confidence": block.confidence, "distance": block.distance, **optional}
+        needed = {name: getattr(block, name) for name in ("confidence", "distance", "outlier", "state")}
         stop = block.first_time_index + len(block.label)
         place = (slice(block.channel_index, block.channel_index + 1), slice(block.first_time_index, stop))
         # The label last: where there is one, what belongs to it is there too.
-        for name, array in [*values.items(), ("label", block.label)]:
+        for name, array in [*needed.items(), *optional.items(), ("label", block.label)]:
             if array is not None:
                 region = (*place, *[slice(None)] * (array.ndim - 1))
                 write_region(self._arrays[name], region, array[None])
@@ -229,6 +260,11 @@ class LabelStore:
                 for name, array in self._arrays.items()
             }
         return LabelBlock(channel_index, first_time_index, **found)
+
+    @classmethod
+    def is_current(cls, location: Location) -> bool:
+        """Whether the labels at a location have this version's layout."""
+        return cls(location, open_group(location)).format == FORMAT
 
     def start_ns(
         self, channel_index: int, first_time_index: int, stop_time_index: int

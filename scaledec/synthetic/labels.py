@@ -18,7 +18,7 @@ from scaledec.grid import SpectrogramGrid, WindowGrid
 from scaledec.ledger.ledger import Ledger
 from scaledec.places import Places
 from scaledec.store.labels import UNLABELLED, LabelBlock, LabelStore, LabelTemplate
-from scaledec.vocabulary import ChannelId, TaskResult, parse_time
+from scaledec.vocabulary import ChannelId, TaskResult, WindowState, parse_time
 
 __all__ = ["SimulatedLabels", "write_simulated_labels"]
 
@@ -132,11 +132,18 @@ def _block(settings: SimulatedLabels, channel_index: int, first: int, n_windows:
     shape = n_segments, n_windows
     label = _labels(rng, settings, channel_index, shape)
     there = label != UNLABELLED
-    confidence = 1.0 - 0.6 * rng.random(shape, dtype=np.float32) ** 2
+    confidence = np.float32(1.0) - np.float32(0.6) * rng.random(shape, dtype=np.float32) ** 2
     distance = rng.random(shape, dtype=np.float32)
-    gone = np.float32(np.nan)
+    distance[~there] = confidence[~there] = np.nan
     return LabelBlock(
-        channel_index, first, label, np.where(there, confidence, gone), np.where(there, distance, gone)
+        channel_index,
+        first,
+        label,
+        confidence,
+        distance,
+        # Distances are uniform, and training windows came a little less far.
+        outlier=distance * np.float32(1.02),
+        state=np.where(there, WindowState.LABELLED, WindowState.NO_DATA).astype(np.uint8),
     )
 
 

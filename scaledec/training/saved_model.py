@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,12 +21,13 @@ from torch import Tensor
 
 from scaledec.errors import StoreError, TrainingError
 from scaledec.location import Location
+from scaledec.numerics.clusters import Assignment, Clusters, Mixture, TrainingReference
 from scaledec.numerics.nets.base import Autoencoder, with_planes
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Normaliser
 from scaledec.training.checkpoint import with_prefix, without_prefix
 
-__all__ = ["Assignment", "Mixture", "SavedModel", "embed_tensor"]
+__all__ = ["SavedModel", "embed_tensor"]
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -41,28 +42,6 @@ _DESCRIBED = ("format", "method", "network", "normaliser", "alpha")
 # by bit, on what it is encoded with. On a CPU speed is flat from 64 to 256.
 _CHUNK_CPU = 64
 _CHUNK_GPU = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Clusters of embeddings."""
-
-    label: npt.NDArray[np.int16]
-    """(window,): number of the cluster."""
-    confidence: Float32
-    """(window,): soft assignment to that cluster; for ``gmm`` its posterior probability."""
-    distance: Float32
-    """(window,): Euclidean distance to the cluster's centroid in the embedding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """A Gaussian mixture with full covariances; the means are the model's centroids."""
-
-    weights: Float64
-    """(cluster,), sums to 1."""
-    covariances: Float64
-    """(cluster, latent, latent)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +64,9 @@ class SavedModel:
         Degrees of freedom of Student's t in the soft assignment.
     mixture
         For ``gmm`` only.
-    names
-        Names of the clusters, where a person gave them.
+    reference
+        The windows trained on, as later ones are held against them; ``None`` where there are no clusters,
+        and in models of earlier versions.
     facts
         Anything worth keeping: fingerprint, losses, versions.
     """
@@ -98,7 +78,7 @@ class SavedModel:
     centroids: Float64 = field(default_factory=lambda: np.zeros((0, 0)))
     alpha: float = 1.0
     mixture: Mixture | None = None
-    names: tuple[str, ...] | None = None
+    reference: TrainingReference | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,7 +96,6 @@ class SavedModel:
         values = {
             **self._description(),
             "checksum": checksum,
-            "names": None if self.names is None else list(self.names),
             "facts": dict(self.facts),
         }
         location.child(_WEIGHTS).write_bytes(weights)
@@ -125,7 +104,7 @@ class SavedModel:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 over everything that decides labels; names and facts are left out."""
+        """SHA-256 over everything that decides labels; facts are left out."""
         return _checksum(save(self._tensors()), self._description())
 
     @classmethod
@@ -163,6 +142,7 @@ class SavedModel:
         network.load_state_dict(without_prefix("network", tensors), strict=True)
         statistics = {name: t.numpy() for name, t in without_prefix("normaliser", tensors).items()}
         gaussian = {name: t.numpy() for name, t in without_prefix("mixture", tensors).items()}
+        reference = {name: t.numpy() for name, t in without_prefix("reference", tensors).items()}
         return cls(
             network.to(device).eval(),
             spec,
@@ -171,7 +151,7 @@ class SavedModel:
             tensors["centroids"].numpy(),
             values["alpha"],
             Mixture(**gaussian) if gaussian else None,
-            None if values["names"] is None else tuple(values["names"]),
+            TrainingReference.from_arrays(reference) if reference else None,
             values["facts"],
         )
 
@@ -187,6 +167,8 @@ class SavedModel:
                 "mixture.weights": self.mixture.weights,
                 "mixture.covariances": self.mixture.covariances,
             }
+        if self.reference is not None:
+            arrays |= {f"reference.{name}": array for name, array in self.reference.arrays().items()}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         network = with_prefix("network", self.network.state_dict())
         return {name: t.detach().to("cpu").contiguous() for name, t in (network | tensors).items()}
@@ -204,11 +186,9 @@ class SavedModel:
         return z_ND
 
     def assign(self, z_ND: npt.NDArray[np.floating]) -> Assignment:
-        """Cluster, confidence and distance of each embedding (window, latent).
+        """Cluster, confidence, distance and outlier score of each embedding (window, latent).
 
-        All but ``gmm`` take the greatest soft assignment (Student's t with ``alpha``
-        degrees of freedom: Xie et al., 2016, equation 1), which is the nearest centroid; ``gmm`` takes
-        the greatest posterior probability.
+        See :meth:`scaledec.numerics.clusters.Clusters.assign`.
 
         Raises
         ------
@@ -217,18 +197,16 @@ class SavedModel:
         """
         if self.method == "autoencoder":
             raise TrainingError("this model is pretrained only and has no clusters; run the cluster stage")
-        difference_NKD = np.asarray(z_ND, np.float64)[:, None] - self.centroids
-        squared_NK = np.square(difference_NKD).sum(2)
-        if self.mixture is None:
-            log_weight_NK = -(self.alpha + 1) / 2 * np.log1p(squared_NK / self.alpha)
-        else:
-            log_weight_NK = _log_density(difference_NKD, self.mixture)
-        label = log_weight_NK.argmax(1)
-        row = np.arange(len(label))
-        greatest = log_weight_NK[row, label]
-        confidence = 1 / np.exp(log_weight_NK - greatest[:, None]).sum(1)
-        distance = np.sqrt(squared_NK[row, label])
-        return Assignment(label.astype(np.int16), confidence.astype(np.float32), distance.astype(np.float32))
+        return self._clusters.assign(z_ND)
+
+    def referring_to(self, z_ND: npt.NDArray[np.floating]) -> SavedModel:
+        """The same model with the windows it was trained on, embeddings (window, latent), as reference."""
+        return replace(self, reference=self._clusters.refer_to(z_ND))
+
+    @property
+    def _clusters(self) -> Clusters:
+        spherical = self.method == "kmeans"
+        return Clusters(self.centroids, self.alpha, self.mixture, spherical, self.reference)
 
     def prototypes(self) -> Float32:
         """What the network makes of each centroid: normalised windows (cluster, [plane,] frame, frequency).
@@ -274,13 +252,3 @@ def _chunks(windows: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
         if len(part) < size:
             part = torch.cat([part, part.new_zeros((size - len(part), *part.shape[1:]))])
         yield start, part
-
-
-def _log_density(difference_NKD: Float64, mixture: Mixture) -> Float64:
-    """Log of weight times normal density, up to a constant, shape (window, cluster)."""
-    # With L L^T the precision: |L^T (z - mu)|^2 is the Mahalanobis distance, sum(log diag L) half log det.
-    cholesky_KDE = np.linalg.cholesky(np.linalg.inv(mixture.covariances))
-    whitened_NKE = (difference_NKD[:, :, :, None] * cholesky_KDE).sum(2)
-    half_log_det_K = np.log(np.diagonal(cholesky_KDE, axis1=1, axis2=2)).sum(1)
-    density: Float64 = np.log(mixture.weights) + half_log_det_K - np.square(whitened_NKE).sum(2) / 2
-    return density

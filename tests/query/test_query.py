@@ -17,7 +17,7 @@ from scaledec.places import Places
 from scaledec.queries.rows import query
 from scaledec.queries.tables import write_table
 from scaledec.store.labels import LabelBlock, LabelStore, LabelTemplate
-from scaledec.vocabulary import TaskResult
+from scaledec.vocabulary import TaskResult, WindowState
 from tests.stages.small_cubes import START_NS, channels_of, small_config
 
 N_CHANNELS, N_SEGMENTS, N_CLUSTERS = 4, 5, 3
@@ -51,7 +51,10 @@ def make_labels(root: Path, run: str = "first", *, names: tuple[str, ...] | None
             label = rng.integers(0, N_CLUSTERS, shape).astype(np.int16)
             label[rng.random(shape) < 0.1] = -1
             values = np.where(label >= 0, rng.random((2, *shape)), np.nan).astype(np.float32)
-            store.write_region(LabelBlock(channel_index, first, label, values[0], values[1]))
+            state = np.where(label >= 0, WindowState.LABELLED, WindowState.NO_DATA).astype(np.uint8)
+            store.write_region(
+                LabelBlock(channel_index, first, label, values[0], values[1], values[1], state)
+            )
     Ledger(Places.at(str(root)).label_ledger(run)).append([TaskResult("key", "fingerprint", "done")])
     return store
 

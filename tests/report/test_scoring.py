@@ -80,7 +80,7 @@ def make_stores(folder: Path) -> tuple[CubeStore, LabelStore]:
     label = np.full((2, 60), -1, np.int16)
     label[0, :30], label[0, 30:] = 0, 1
     distance = np.where(label < 0, np.nan, rng.random((2, 60))).astype(np.float32)
-    labels.write_region(LabelBlock(0, 0, label, distance, distance))
+    labels.write_region(LabelBlock(0, 0, label, distance, distance, distance, (label >= 0).astype(np.uint8)))
     return cube, labels
 
 

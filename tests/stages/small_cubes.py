@@ -108,6 +108,7 @@ def save_model(config: Config, run: str = "run", *, seed: int = 0) -> str:
     model = SavedModel(spec.build(seed), spec, normaliser)
     centroids = model.embed(examples[: config.cluster.n_clusters]).astype(np.float64)
     model = dataclasses.replace(model, method="kmeans", centroids=centroids)
+    model = model.referring_to(model.embed(examples))
     return model.save(Places.at(config.root).run(run))
 
 

@@ -65,6 +65,7 @@ def test_every_sampled_window_gets_its_labels_before_and_after(job: ClusterJob) 
         "label_gmm",
         "confidence",
         "distance",
+        "outlier",
     }
     assert found["embedding_pretrained"].shape == (N, 4)
     for name in ("label", "label_kmeans", "label_gmm"):

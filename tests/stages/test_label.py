@@ -14,7 +14,7 @@ from scaledec.stages.label_region import write_block
 from scaledec.store.cube import CubeStore
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.training.saved_model import SavedModel
-from scaledec.vocabulary import LabelTask
+from scaledec.vocabulary import LabelTask, WindowState
 from tests.stages.small_cubes import (
     channels_of,
     file_bytes,
@@ -47,7 +47,8 @@ def expected_by_single_windows(cube: CubeStore, context: LabelContext, task: Lab
     assert isinstance(grid, WindowGrid)
     shape = task.stop_time_index - task.first_time_index, grid.n_windows
     label = np.full(shape, -1, np.int16)
-    confidence, distance = np.full((2, *shape), np.nan, np.float32)
+    confidence, distance, outlier = np.full((3, *shape), np.nan, np.float32)
+    state = np.zeros(shape, np.uint8)
     embedding = np.full((*shape, 3), np.nan, np.float32)
     for row, time_index in enumerate(range(task.first_time_index, task.stop_time_index)):
         for window in range(grid.n_windows):
@@ -56,17 +57,21 @@ def expected_by_single_windows(cube: CubeStore, context: LabelContext, task: Lab
                 task.channel_index, time_index, first=first, stop=first + grid.length
             )
             if coverage.mean() / 100 < grid.min_coverage or not np.isfinite(power).all():
+                state[row, window] = WindowState.LOW_COVERAGE if coverage.any() else WindowState.NO_DATA
                 continue
+            state[row, window] = WindowState.LABELLED
             z = model.embed(power[None])
             found = model.assign(z)
             label[row, window] = found.label[0]
             confidence[row, window], distance[row, window] = found.confidence[0], found.distance[0]
+            outlier[row, window] = found.outlier[0]
             embedding[row, window] = z[0]
-    return LabelBlock(task.channel_index, task.first_time_index, label, confidence, distance, embedding)
+    place = task.channel_index, task.first_time_index
+    return LabelBlock(*place, label, confidence, distance, outlier, state, embedding)
 
 
 def assert_same_block(found: LabelBlock, expected: LabelBlock) -> None:
-    for name in ("label", "confidence", "distance", "embedding"):
+    for name in ("label", "confidence", "distance", "outlier", "state", "embedding"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
@@ -100,6 +105,29 @@ def test_a_gap_takes_exactly_the_windows_that_touch_it(
     start = np.arange(N_WINDOWS) * 8
     touches = (start < 230) & (start + 16 > 200)
     np.testing.assert_array_equal(label == -1, touches)
+
+
+def test_what_has_no_label_says_why(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    cube, context, tasks = small
+    damaged = CubeStore.open(cube.location, "r+")
+    power, coverage = damaged.read_frames(0, 2)
+    power[400, 3] = np.nan
+    damaged.write_segment(0, 2, power, coverage)
+    state = Labeller(context).label(tasks[0]).state[1]
+    start = np.arange(N_WINDOWS) * 8
+    # Frames 200 to 229 are the gap: a window of 16 frames may lie in it, or touch it.
+    assert set(state[(start >= 200) & (start + 16 <= 230)]) == {WindowState.NO_DATA}
+    assert set(state[(start == 192) | (start == 216)]) == {WindowState.LOW_COVERAGE}
+    last = Labeller(context).label(tasks[1]).state[0]
+    np.testing.assert_array_equal(np.flatnonzero(last == WindowState.NOT_FINITE), [49, 50])
+    assert last[74] == WindowState.LOW_COVERAGE
+    empty = Labeller(context).label(tasks[2]).state[1]
+    assert set(empty[:74]) == {WindowState.NO_DATA}
+    assert empty[74] == WindowState.LOW_COVERAGE  # half of it lies in the next segment, which has data
+    store = LabelStore.open(context.labels)
+    assert (store.read_region(0, 0, 2).state == WindowState.NOT_LABELLED).all()
 
 
 def test_a_result_tells_what_was_labelled(

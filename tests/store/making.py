@@ -12,7 +12,7 @@ from scaledec.grid import SpectrogramGrid, WindowGrid
 from scaledec.location import Location
 from scaledec.store.cube import CubeStore, CubeTemplate
 from scaledec.store.labels import LabelBlock, LabelTemplate
-from scaledec.vocabulary import ChannelId, parse_time
+from scaledec.vocabulary import ChannelId, WindowState, parse_time
 
 START_NS = parse_time("2020-01-01")
 HHZ = ChannelId.parse("CM.BAR2.00.HHZ")
@@ -75,6 +75,8 @@ def label_block(first: int, n: int, *, channel_index: int = 0, embedding: bool =
         label=rng.integers(0, 3, shape).astype(np.int16),
         confidence=rng.random(shape, dtype=np.float32),
         distance=rng.random(shape, dtype=np.float32),
+        outlier=rng.random(shape, dtype=np.float32),
+        state=np.full(shape, WindowState.LABELLED, np.uint8),
         embedding=rng.random((*shape, 5), dtype=np.float32) if embedding else None,
     )
 
