@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scaledec.pipeline.select_k import select_k
     from scaledec.queries.detections import detections
     from scaledec.queries.rows import query
+    from scaledec.queries.similar import similar
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
     from scaledec.synthetic.archive import write_synthetic_archive
 
@@ -56,6 +57,7 @@ __all__ = [
     "query",
     "run",
     "select_k",
+    "similar",
     "status",
     "verify",
     "write_synthetic_archive",
@@ -69,6 +71,7 @@ _ELSEWHERE = {
     "open_labels": "scaledec.store.datasets",
     "query": "scaledec.queries.rows",
     "select_k": "scaledec.pipeline.select_k",
+    "similar": "scaledec.queries.similar",
     "write_synthetic_archive": "scaledec.synthetic.archive",
 }
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from scaledec.cli.options import config_argument, load, verb
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from scaledec.cli.options import config_argument, load, show_table, verb
 
 __all__ = ["COMMANDS"]
 
@@ -72,7 +68,7 @@ def query(
         limit=limit,
         storage_options=config.storage_options,
     )
-    _show(found, output, "windows")
+    show_table(found, output, "windows")
 
 
 @verb("name", example='scaledec name my.yaml 3 "icequake, ice front" --note "calving season only"')
@@ -123,7 +119,7 @@ def detections(
         limit=limit,
         storage_options=config.storage_options,
     )
-    _show(found, output, "events")
+    show_table(found, output, "events")
 
 
 @verb("verify", example="scaledec verify my.yaml --recompute 100")
@@ -186,17 +182,6 @@ def select_k(
     table = write_selection_csv(found, output.with_name(output.name + ".csv"))
     figure = draw_selection(output.with_name(output.name + ".png"), found)
     click.echo(f"wrote {table} and {figure}", err=True)
-
-
-def _show(table: DataFrame, output: str | None, what: str) -> None:
-    """Write a table to a file, or its first rows to the terminal."""
-    from scaledec.queries.tables import write_table
-
-    if output is not None:
-        write_table(table, output)
-        click.echo(f"wrote {len(table)} {what} to {output}", err=True)
-    else:
-        click.echo(table.to_string(index=False, max_rows=40) if len(table) else f"no {what} fit")
 
 
 def _parse_range(text: str) -> list[int]:

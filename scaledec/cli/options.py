@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from scaledec.config import Config
     from scaledec.pipeline.outcome import Outcome
 
-__all__ = ["config_argument", "exit_code_of", "load", "print_outcomes", "verb"]
+__all__ = ["config_argument", "exit_code_of", "load", "print_outcomes", "show_table", "verb"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -56,3 +58,14 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 def exit_code_of(outcomes: Sequence[Outcome]) -> int:
     """0 when every stage did all, else 3."""
     return max((outcome.exit_code for outcome in outcomes), default=0)
+
+
+def show_table(table: DataFrame, output: str | None, what: str) -> None:
+    """Write a table to a file, or its first rows to the terminal."""
+    from scaledec.queries.tables import write_table
+
+    if output is not None:
+        write_table(table, output)
+        click.echo(f"wrote {len(table)} {what} to {output}", err=True)
+    else:
+        click.echo(table.to_string(index=False, max_rows=40) if len(table) else f"no {what} fit")

@@ -164,6 +164,11 @@ class LabelStore:
         return cls.open(location, "r+")
 
     @property
+    def has_embedding(self) -> bool:
+        """Whether each window's embedding is stored."""
+        return "embedding" in self._arrays
+
+    @property
     def format(self) -> int:
         """Version of the layout on disk."""
         return int(self.attributes["scaledec_format"])
@@ -251,6 +256,13 @@ class LabelStore:
                 region = (*place, *[slice(None)] * (array.ndim - 1))
                 write_region(self._arrays[name], region, array[None])
         return block.checksum
+
+    def read(
+        self, name: str, channel_index: int, first_time_index: int, stop_time_index: int
+    ) -> npt.NDArray[Any]:
+        """One array of a block alone, e.g. ``embedding``: segments ``[first, stop)`` of a channel."""
+        with store_errors(f"labels of {self.location}", "read"):
+            return np.asarray(self._arrays[name][channel_index, first_time_index:stop_time_index])
 
     def read_region(self, channel_index: int, first_time_index: int, stop_time_index: int) -> LabelBlock:
         """The labels of segments ``[first_time_index, stop_time_index)`` of a channel."""
