@@ -140,7 +140,7 @@ def _centroid(store: LabelStore, cluster: int | str, names: Sequence[str]) -> np
     assert numbers is not None
     if len(numbers) > 1:
         raise ConfigError(f"several clusters are named {cluster!r}: {numbers}; give one by its number")
-    return store.centroid[numbers[0]]
+    return np.asarray(store.centroid[numbers[0]])
 
 
 def _window_query(store: LabelStore, channel: str, moment: Instant, apart_s: float) -> _Query:

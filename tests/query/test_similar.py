@@ -57,7 +57,7 @@ def everything(root: str) -> pd.DataFrame:
         assert block.embedding is not None
         starts = store.start_ns(index, 0, N_SEGMENTS).reshape(-1).view("datetime64[ns]")
         part = pd.DataFrame({"channel": str(channel), "start": starts})
-        part["z"] = list(block.embedding.reshape(-1, 5))
+        part["z"] = pd.Series(list(block.embedding.reshape(-1, 5)), dtype=object)
         part["label"] = block.label.reshape(-1)
         parts.append(part[np.isfinite(block.embedding).all(axis=2).reshape(-1)])
     return pd.concat(parts, ignore_index=True)
@@ -67,7 +67,8 @@ def nearest(table: pd.DataFrame, point: Any, k: int) -> pd.DataFrame:
     """By scikit-learn."""
     z = np.stack(table["z"].to_list()).astype(np.float64)
     distance, rows = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(z).kneighbors([point])
-    return table.iloc[rows[0]].assign(embedding_distance=distance[0]).reset_index(drop=True)
+    found: pd.DataFrame = table.iloc[rows[0]].assign(embedding_distance=distance[0]).reset_index(drop=True)
+    return found
 
 
 def assert_found(found: pd.DataFrame, expected: pd.DataFrame) -> None:
