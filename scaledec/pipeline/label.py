@@ -77,7 +77,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
     counts = journal.counts
     message = (
         f"{counts['done']} shards labelled, {counts['failed']} failed, {plan.n_done} done before; run {run} "
-        f"in {places.labels(run)}{_told_incomplete(config, work.cube)}"
+        f"in {places.labels(run)}{_told_incomplete(config, work.cube)}{_told_drift(config)}"
     )
     seconds = time.perf_counter() - started
     return Outcome(
@@ -193,6 +193,16 @@ def _told_incomplete(config: Config, cube: Cube) -> str:
         f"; {len(lacking)} sensors lack a component of {config.windows.components} and {what} "
         f"(windows.missing_components: {config.windows.missing_components}): {shown}"
     )
+
+
+def _told_drift(config: Config) -> str:
+    """What is said of months whose labels do not look like those of the training period."""
+    from scaledec.pipeline.drift import drift
+
+    if not Places.at(config.root, config.storage_options).training_set(run_name(config)).exists():
+        return ""  # Removed by someone: there is nothing to hold labels against.
+    report = drift(config)
+    return f"; drift in {report.line()} (`scaledec drift`)" if report.flagged else ""
 
 
 def _template(config: Config, model: SavedModel) -> LabelTemplate:

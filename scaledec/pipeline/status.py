@@ -14,6 +14,7 @@ from scaledec.config import Config, run_name
 from scaledec.ledger.ledger import Ledger
 from scaledec.ledger.lock import STALE_S, Holder, read_holder
 from scaledec.location import Location
+from scaledec.pipeline.drift import read_drift_line
 from scaledec.pipeline.journal import Account, read_account
 from scaledec.pipeline.learn import training_progress
 from scaledec.pipeline.outcome import Failure, FailureGroups
@@ -35,7 +36,7 @@ class StatusLine:
 
     stage: str
     state: str
-    """waiting, running, stopped (killed or interrupted), begun or done; known for a note."""
+    """waiting, running, stopped (killed or interrupted), begun or done; known for a note; drifting."""
     detail: str
 
 
@@ -87,9 +88,11 @@ def status(config: Config) -> Status:
         if account is not None
         for subject, text in account.notes.items()
     ]
+    told = read_drift_line(places.run(run_name(config)))
+    drift = [] if told is None else [StatusLine("drift", *told)]
     training = [StatusLine(*line) for line in training_progress(config)]
     return Status(
-        [*notes, counted["cube"], *training, counted["label"]],
+        [*notes, counted["cube"], *training, counted["label"], *drift],
         None if at_work is None else at_work.told(),
         sum(a.counts.get("failed", 0) + a.unreadable for a in accounts.values() if a is not None),
         [places.ledger(product) for product in products.values()],
