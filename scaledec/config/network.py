@@ -30,8 +30,8 @@ class ModelConfig(Section):
     (unet2021, residual); it sets widths, kernels, activations and initialisation. null: as below."""
     widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (8, 16, 32, 64, 128)
     """Channels of the convolutions, one stride-2 layer each."""
-    latent: Count = 9
-    """Dimensions of the embedding; with a preset as published unless given."""
+    latent: Annotated[Count, Field(json_schema_extra={"written": None})] = 9
+    """Dimensions of the embedding; null: as published with a preset, else 9."""
     kernel: Annotated[int, Field(ge=3)] = 3
     """Side of the convolutions' kernels, odd."""
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
@@ -51,9 +51,11 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _published_latent(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "latent" not in given and given.get("preset") in _LATENT:
-            return {**given, "latent": _LATENT[given["preset"]]}
-        return given
+        if not isinstance(given, dict) or given.get("latent") is not None:
+            return given
+        preset = given.get("preset")
+        others = {name: value for name, value in given.items() if name != "latent"}
+        return {**others, "latent": _LATENT[preset]} if preset in _LATENT else others
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:

@@ -40,7 +40,7 @@ def _section(model: type[BaseModel], indent: str, given: dict[str, Any]) -> Iter
             yield f"{indent}{name}:"
             yield from _section(below, indent + "  ", given)
         else:
-            value = given[name] if field.is_required() else _plain(field.default)
+            value = given[name] if field.is_required() else _default(field)
             yield f"{indent}{name}: {_inline(value)}"
         if not indent:
             yield ""
@@ -56,7 +56,10 @@ def _comment(field: FieldInfo, section: type[BaseModel] | None) -> list[str]:
     return [line.strip() for line in text.strip().splitlines()]
 
 
-def _plain(value: Any) -> Any:
+def _default(field: FieldInfo) -> Any:
+    """What stands for the default: a default that depends on other keys is left open."""
+    extra = field.json_schema_extra
+    value = extra["written"] if isinstance(extra, dict) and "written" in extra else field.default
     return list(value) if isinstance(value, tuple) else value
 
 

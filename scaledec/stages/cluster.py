@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from scaledec.config import Config, pretrain_fingerprint, run_fingerprint
-from scaledec.errors import StoreConflictError, StoreNotFoundError
-from scaledec.location import Location
-from scaledec.numerics.augment import Augmentation
+from scaledec.errors import StoreNotFoundError
 from scaledec.numerics.clusters import Assignment
 from scaledec.numerics.dec.loss import LossWeights, loss_weights
 from scaledec.numerics.dec.sphere import sphere_network
 from scaledec.numerics.metrics import effective_clusters
 from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining, Record, SavedState
+from scaledec.stages.cluster_job import ClusterJob, ClusterOutcome
 from scaledec.stages.cluster_results import (
     Baseline,
     Labelled,
@@ -39,98 +36,16 @@ from scaledec.stages.cluster_results import (
 from scaledec.stages.cluster_start import Starts, find_starts
 from scaledec.stages.cluster_target import cell_variance
 from scaledec.stages.pretrain import PRETRAINED
+from scaledec.stages.run_folder import check_fingerprint, finished_facts
 from scaledec.training.checkpoint import load_state
-from scaledec.training.data import StoredWindows, TrainingData, WindowSource, load_windows
+from scaledec.training.data import TrainingData, load_windows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession
 
 __all__ = ["ClusterJob", "ClusterOutcome", "cluster_loop"]
 
-Method: TypeAlias = Literal["dec", "idec", "n2d", "kmeans", "gmm"]
-
 TAUGHT_GAMMA = 1.0
 """Weight of the clustering loss while the network learns the manifold's clusters."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterJob:
-    """All that decides a clustering, given a pretrained model; picklable like its source."""
-
-    run: Location
-    """The run's folder: the pretrained model is read there, metrics and the final model go there."""
-    source: WindowSource
-    """The sampled windows: those to train on, and those held out, which are only labelled."""
-    training_set: Location | None = None
-    """Training store that every window's assignments are added to; ``None``: they are not kept."""
-    method: Method = "idec"
-    n_clusters: int = 8
-    init: Literal["kmeans", "gmm", "manifold"] = "gmm"
-    """Where DEC's centroids start; ``n2d`` always starts from the manifold."""
-    restarts: int = 20
-    """Random starts of k-means and of the mixture."""
-    gamma: float = 1.0
-    """Weight of the clustering loss beside the reconstruction (idec)."""
-    alpha: float = 1.0
-    """Degrees of freedom of Student's t in the soft assignment."""
-    loss: Literal["scaled", "raw"] = "scaled"
-    """``scaled``: losses and embedding in their own units (see numerics/dec/loss.py and sphere.py);
-    ``raw``: as published."""
-    epochs: int = 100
-    """At most this many passes over the training windows."""
-    batch: int = 256
-    """Windows of one step over all ranks."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
-    updates_per_epoch: int = 2
-    """Refreshes of the target distribution in one pass."""
-    tolerance: float = 0.003
-    """Stop when a smaller share of windows changed its label."""
-    taught_epochs: int = 10
-    """So many first passes bring the network to tell the manifold's clusters apart, where it starts there."""
-    augmentation: Augmentation | None = None
-    """Moves of the windows trained on, new ones each epoch; ``None``: as they are."""
-    seed: int = 0
-    """Of the restarts, of shuffling and of moves."""
-    fingerprint: str = ""
-    """Of the settings; a model or checkpoint of another one is refused."""
-    pretrain_fingerprint: str = ""
-    """Of the settings of the pretrained model; one of other settings is refused."""
-    table_bytes: int = 256 * 2**20
-    """Largest table of soft assignments kept in memory; it changes the speed, not the numbers."""
-
-    @property
-    def starts_on_manifold(self) -> bool:
-        """Whether the manifold's clusters are where training starts."""
-        return self.method == "n2d" or (self.init == "manifold" and self.method in ("dec", "idec"))
-
-    @classmethod
-    def from_config(cls, config: Config, run: Location, training_set: Location) -> ClusterJob:
-        """The job that a configuration describes."""
-        return cls(
-            run=run,
-            source=StoredWindows(training_set),
-            training_set=training_set,
-            fingerprint=run_fingerprint(config),
-            pretrain_fingerprint=pretrain_fingerprint(config),
-            **config.cluster.model_dump(),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterOutcome:
-    """How a clustering ended."""
-
-    method: Method
-    stop_reason: str
-    """``tolerance``: labels settled; ``epochs``: all passes were used; ``start``: k-means or GMM only."""
-    epochs: int
-    """Passes over the training windows that were begun."""
-    steps: int
-    """Optimiser steps in all, earlier sessions included."""
-    counts: tuple[int, ...]
-    """Training windows of each cluster, from the largest cluster to the smallest."""
-    already_finished: bool = False
-    """Whether nothing was left to do."""
 
 
 def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
@@ -166,7 +81,7 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
     with session.latest_checkpoint() as folder:
         saved = None if folder is None else load_state(folder)
     if saved is not None:
-        _check_fingerprint(job.run, job.fingerprint, saved[1]["fingerprint"], "checkpoints")
+        check_fingerprint(job.run, job.fingerprint, saved[1]["fingerprint"], "checkpoints")
         starts = Starts.from_tensors(saved[0], job.n_clusters, pretrained.spec.latent)
     else:
         k, is_manifold = job.n_clusters, job.starts_on_manifold
@@ -290,18 +205,15 @@ def _pretrained_model(session: TrainingSession, job: ClusterJob) -> SavedModel:
         raise StoreNotFoundError(
             f"{job.run} holds no pretrained model to cluster with: run `scaledec pretrain` first"
         ) from error
-    _check_fingerprint(job.run, job.pretrain_fingerprint, model.facts["fingerprint"], "a pretrained model")
+    check_fingerprint(job.run, job.pretrain_fingerprint, model.facts["fingerprint"], "a pretrained model")
     return model
 
 
 def _finished_outcome(job: ClusterJob) -> ClusterOutcome | None:
     """How an earlier session ended this job, if one did."""
-    try:
-        model = SavedModel.load(job.run)
-    except StoreNotFoundError:
+    facts = finished_facts(job.run, job.run, job.fingerprint, "a clustered model")
+    if facts is None:
         return None
-    facts = model.facts
-    _check_fingerprint(job.run, job.fingerprint, facts["fingerprint"], "a clustered model")
     return ClusterOutcome(
         job.method,
         facts["stop_reason"],
@@ -310,14 +222,6 @@ def _finished_outcome(job: ClusterJob) -> ClusterOutcome | None:
         tuple(facts["counts"]),
         already_finished=True,
     )
-
-
-def _check_fingerprint(run: Location, expected: str, found: str, what: str) -> None:
-    if found != expected:
-        raise StoreConflictError(
-            f"{run} holds {what} of other settings (fingerprint {found}, expected {expected}); "
-            "choose another run name or delete that folder"
-        )
 
 
 def _outcome(job: ClusterJob, found: Assignment, history: Sequence[Record]) -> ClusterOutcome:

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingError
+from scaledec.errors import TrainingError
 from scaledec.numerics.nets.base import Autoencoder
 from scaledec.numerics.nets.noise import Noise
 from scaledec.numerics.normalise import Normaliser
 from scaledec.stages.pretrain_job import PretrainJob, PretrainOutcome
+from scaledec.stages.run_folder import check_fingerprint, finished_facts
 from scaledec.training.checkpoint import (
     load_state,
     optimiser_tensors,
@@ -163,7 +164,7 @@ class _Progress:
 
     def _load(self, folder: Path, job: PretrainJob) -> None:
         tensors, values = load_state(folder)
-        _check_fingerprint(job, values["fingerprint"], "checkpoints")
+        check_fingerprint(job.run, job.fingerprint, values["fingerprint"], "checkpoints")
         self.network.load_state_dict(without_prefix("network", tensors), strict=True)
         restore_optimiser(self.optimiser, without_prefix("optimiser", tensors))
         self.best = without_prefix("best", tensors)
@@ -261,17 +262,6 @@ def _write_metrics(session: TrainingSession, job: PretrainJob, progress: _Progre
 
 def _finished_outcome(job: PretrainJob) -> PretrainOutcome | None:
     """How an earlier session ended this job, if one did."""
-    try:
-        facts = dict(SavedModel.load(job.run.child(PRETRAINED)).facts)
-    except StoreNotFoundError:
-        return None
-    _check_fingerprint(job, facts.pop("fingerprint"), "a pretrained model")
-    return PretrainOutcome(**facts, already_finished=True)
-
-
-def _check_fingerprint(job: PretrainJob, found: str, what: str) -> None:
-    if found != job.fingerprint:
-        raise StoreConflictError(
-            f"{job.run} holds {what} of other settings (fingerprint {found}, expected {job.fingerprint}); "
-            "choose another run name or delete that folder"
-        )
+    place = job.run.child(PRETRAINED)
+    facts = finished_facts(place, job.run, job.fingerprint, "a pretrained model")
+    return None if facts is None else PretrainOutcome(**facts, already_finished=True)

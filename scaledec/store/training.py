@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,135 +18,18 @@ from scaledec.location import Location
 from scaledec.store.axes import read_values
 from scaledec.store.open import clean_partial_files, open_group, remove_store, store_errors
 from scaledec.store.region import write_region
-from scaledec.store.template import (
-    Variable,
-    fixed_strings,
-    plane_variables,
-    publish,
-    read_settings,
-    time_attributes,
+from scaledec.store.template import fixed_strings, publish, read_settings
+from scaledec.store.training_template import (
+    ORIGIN,
+    TRAIN,
+    VALIDATION,
+    TrainingTemplate,
+    assigned_variables,
+    origin_variables,
 )
-from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId, JsonValue
+from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId
 
 __all__ = ["TRAIN", "VALIDATION", "TrainingStore", "TrainingTemplate", "TrainingWriter"]
-
-TRAIN = 0
-"""Split of windows whose loss is minimised."""
-VALIDATION = 1
-"""Split of windows held out."""
-
-FORMAT = 1
-"""Raised when the layout on disk changes."""
-
-_INNER_BYTES = 1.5 * 2**20
-_INNER_PER_SHARD = 16
-
-_ORIGIN: Mapping[str, Mapping[str, JsonValue]] = {
-    "channel": {"long_name": "FDSN source, NET.STA.LOC.CHA"},
-    "time": time_attributes("start of the segment the window starts in (UTC)"),
-    "window": {"long_name": "index of the window in its segment"},
-    "onset": time_attributes("first sample of the event's window (UTC)"),
-    "split": {
-        "long_name": "use in training",
-        "flag_values": [TRAIN, VALIDATION],
-        "flag_meanings": "train validation",
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingTemplate:
-    """The structure of a training set without its windows."""
-
-    frames: int
-    """Frames of one window."""
-    hop_s: float
-    """Seconds from one frame's start to the next."""
-    frequency_hz: tuple[float, ...]
-    scale: Literal["db", "linear"]
-    dtype: Literal["float16", "float32"]
-    fingerprint: str
-    """Of everything that decides which windows are in it, and their values."""
-    planes: tuple[str, ...] = ()
-    """Components stacked in a window; none where windows are those of single channels."""
-    onset: bool = False
-    """Whether windows lie at events, whose onsets are kept beside them."""
-
-    @property
-    def origin(self) -> tuple[str, ...]:
-        """Names of what is known of where each window came from."""
-        return tuple(name for name in _ORIGIN if name != "onset" or self.onset)
-
-    @property
-    def n_frequencies(self) -> int:
-        """Frequencies of one window."""
-        return len(self.frequency_hz)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one window: ([plane,] frame, frequency)."""
-        planes = (len(self.planes),) if self.planes else ()
-        return *planes, self.frames, self.n_frequencies
-
-    @property
-    def _inner(self) -> int:
-        size = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-        return max(1, round(_INNER_BYTES / size))
-
-    @property
-    def samples_per_shard(self) -> int:
-        """Windows of one shard."""
-        return self._inner * _INNER_PER_SHARD
-
-    def attributes(self, *, complete: bool) -> dict[str, JsonValue]:
-        """Root attributes."""
-        return {
-            "Conventions": "CF-1.11",
-            "title": "Windows of spectrograms sampled for training",
-            "scaledec_kind": "training set",
-            "scaledec_format": FORMAT,
-            "scaledec_fingerprint": self.fingerprint,
-            "scaledec_scale": self.scale,
-            "scaledec_dtype": self.dtype,
-            "scaledec_window": json.dumps({"frames": self.frames, "hop_s": self.hop_s}),
-            "scaledec_complete": complete,
-        }
-
-    def variables(self, n: int, samples: Mapping[str, Variable]) -> list[Variable]:
-        """All arrays of a training set of ``n`` windows."""
-        shape = self.shape
-        frame_s = np.arange(self.frames) * self.hop_s
-        units = "dB" if self.scale == "db" else "counts2 Hz-1"
-        return [
-            Variable(
-                "windows",
-                ("sample", *(["plane"] if self.planes else []), "frame", "frequency"),
-                {
-                    "long_name": "power spectral density",
-                    "units": units,
-                    "coordinates": "channel time window split",
-                },
-                shape=(n, *shape),
-                shard=(self.samples_per_shard, *shape),
-                chunk=(self._inner, *shape),
-                dtype=self.dtype,
-                fill=np.nan,
-            ),
-            Variable(
-                "frame",
-                ("frame",),
-                {"long_name": "start of the frame after the window's start", "units": "s"},
-                frame_s,
-            ),
-            Variable(
-                "frequency",
-                ("frequency",),
-                {"long_name": "frequency", "units": "Hz"},
-                np.asarray(self.frequency_hz, np.float64),
-            ),
-            *plane_variables(self.planes),
-            *samples.values(),
-        ]
 
 
 class TrainingStore:
@@ -242,7 +123,7 @@ class TrainingStore:
 
     def assignments(self) -> dict[str, npt.NDArray[Any]]:
         """What :meth:`add_assignments` has added."""
-        known = {"windows", "frame", "frequency", "plane", *_ORIGIN}
+        known = {"windows", "frame", "frequency", "plane", *ORIGIN}
         names = sorted(name for name, _ in self._group.arrays() if name not in known)
         return {name: read_values(self._group, name, self.location) for name in names}
 
@@ -269,7 +150,7 @@ class TrainingStore:
             if len(values) != self.n:
                 raise ValueError(f"{name} has {len(values)} entries for {self.n} windows of {self.location}")
         origin = {name: read_values(self._group, name, self.location) for name in self.template.origin}
-        samples = {**_origin_variables(origin), **_assigned({**self.assignments(), **arrays})}
+        samples = {**origin_variables(origin), **assigned_variables({**self.assignments(), **arrays})}
         variables = self.template.variables(self.n, samples)
         publish(self.location, variables, self.template.attributes(complete=True))
         return TrainingStore.open(self.location)
@@ -362,23 +243,6 @@ class TrainingWriter:
         self._waiting = [block[count:]]
 
     def _publish(self, n: int, origin: Mapping[str, npt.NDArray[Any]], *, complete: bool) -> None:
-        variables = self._template.variables(n, _origin_variables(origin))
+        variables = self._template.variables(n, origin_variables(origin))
         publish(self._location, variables, self._template.attributes(complete=complete))
         self._group = open_group(self._location, "r+")
-
-
-def _origin_variables(origin: Mapping[str, npt.NDArray[Any]]) -> dict[str, Variable]:
-    return {name: Variable(name, ("sample",), _ORIGIN[name], values) for name, values in origin.items()}
-
-
-def _assigned(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Variable]:
-    return {
-        name: Variable(name, _assigned_dimensions(name, values), {}, np.asarray(values))
-        for name, values in arrays.items()
-    }
-
-
-def _assigned_dimensions(name: str, values: npt.NDArray[Any]) -> tuple[str, ...]:
-    if values.ndim == 1:
-        return ("sample",)
-    return ("sample", "latent" if name.startswith("embedding") else "cluster")

@@ -105,6 +105,14 @@ def test_keys_that_were_added_later_change_no_older_fingerprint() -> None:
 def test_a_preset_brings_its_embedding_unless_another_is_given() -> None:
     assert config("model.preset=snover2020").model.latent == 14
     assert config("model={preset: snover2020, latent: 6}").model.latent == 6
+    assert config("model={preset: snover2020, latent: null}").model.latent == 14
+    assert config("model={latent: null}").model.latent == 9
+
+
+def test_a_preset_chosen_in_a_written_template_brings_its_embedding() -> None:
+    template = config_template()
+    assert parse_config(template, ["model.preset=snover2020", "model.normalise=l2"]).model.latent == 14
+    assert parse_config(template).model.latent == 9
 
 
 def test_an_overlap_with_the_proposed_value_is_accepted() -> None:
