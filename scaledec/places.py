@@ -85,6 +85,10 @@ class Places:
         """The pretrained network of a run, before clustering."""
         return self.run(name).child("pretrained")
 
+    def search(self, name: str) -> Location:
+        """The trials of one search for training settings."""
+        return self.root.child("tune", _checked(name))
+
     def labels(self, name: str) -> Location:
         """The label store of one run."""
         return self.all_labels.child(f"{_checked(name)}.zarr")

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import ask, demo, drift, similar, work
+from scaledec.cli import ask, demo, drift, learn, similar, work
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -42,7 +42,14 @@ def _verbs() -> None:
     """
 
 
-for _command in (*demo.COMMANDS, *work.COMMANDS, *ask.COMMANDS, *similar.COMMANDS, *drift.COMMANDS):
+for _command in (
+    *demo.COMMANDS,
+    *work.COMMANDS,
+    *learn.COMMANDS,
+    *ask.COMMANDS,
+    *similar.COMMANDS,
+    *drift.COMMANDS,
+):
     _verbs.add_command(_command)
 
 

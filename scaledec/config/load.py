@@ -16,7 +16,7 @@ from scaledec.config.text import read_yaml
 from scaledec.errors import ConfigError
 from scaledec.location import Location
 
-__all__ = ["dump_config", "load_config", "parse_config", "with_absolute_paths"]
+__all__ = ["dump_config", "load_config", "override_file", "parse_config", "with_absolute_paths"]
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
@@ -67,6 +67,21 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+def override_file(path: str | os.PathLike[str], overrides: Sequence[str], values: Mapping[str, Any]) -> str:
+    """The YAML file with other values: as it was written, with ``overrides`` and ``values`` by their keys.
+
+    Comments are lost. A run that was given a name gets another, as it has other settings.
+    """
+    data = read_yaml(Path(path).read_text(encoding="utf-8"))
+    for override in overrides:
+        _assign(data, override)
+    for key, value in values.items():
+        _put(data, key.split("."), value, key)
+    if data.get("run") is not None:
+        data["run"] = f"{data['run']}-tuned"
+    return yaml.safe_dump(data, sort_keys=False)
+
+
 def with_absolute_paths(config: Config) -> Config:
     """The same configuration with relative local paths taken from this process's folder now.
 
@@ -96,16 +111,22 @@ def _assign(data: dict[str, Any], override: str) -> None:
     keys = name.strip().split(".")
     if not separator or not all(keys):
         raise ConfigError(f"override {override!r} is not of the form a.b=value, e.g. cluster.n_clusters=10")
+    try:
+        _put(data, keys, read_yaml(value), override)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is no valid YAML: {error}") from error
+
+
+def _put(data: dict[str, Any], keys: Sequence[str], value: Any, override: str) -> None:
     here = data
     for key in keys[:-1]:
-        below = here.setdefault(key, {})
+        below = here.get(key)
+        if below is None:
+            below = here[key] = {}
         if not isinstance(below, dict):
             raise ConfigError(f"override {override!r}: {key} holds a value, not a section")
         here = below
-    try:
-        here[keys[-1]] = read_yaml(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is no valid YAML: {error}") from error
+    here[keys[-1]] = value
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from scaledec.config.archive import AccessConfig, ArchiveConfig
+from scaledec.config.compute import ComputeConfig, DaskConfig, RayConfig
 from scaledec.config.imported import ImportedConfig
 from scaledec.config.network import ONE_PLANE_PRESETS, ModelConfig
 from scaledec.config.section import (
@@ -21,6 +22,7 @@ from scaledec.config.section import (
     Section,
     StorageOptions,
 )
+from scaledec.config.tune import TuneConfig
 from scaledec.config.windows import CatalogConfig, DetectorConfig, WindowsConfig
 from scaledec.errors import ConfigError
 from scaledec.grid import EventGrid, Grid, ImportedGrid, SpectrogramGrid, WindowGrid, Windows
@@ -44,6 +46,7 @@ __all__ = [
     "StorageOptions",
     "Taper",
     "TukeyTaper",
+    "TuneConfig",
     "WindowsConfig",
 ]
 
@@ -197,47 +200,6 @@ class LabelConfig(Section):
     """Windows encoded at once; more than 256 loses speed on a CPU."""
 
 
-class DaskConfig(Section):
-    """Where cube tasks run."""
-
-    address: str | None = None
-    """Scheduler address, e.g. tcp://host:8786; null: workers on this machine."""
-    workers: Count | Literal["auto"] = "auto"
-    """Worker processes when none are given by an address; auto: one a core."""
-    memory_limit: str = "auto"
-    """Memory of one worker, e.g. 2GiB; auto: an equal share."""
-    on_ray: bool = False
-    """Place Dask's workers on the Ray cluster instead of on this machine."""
-
-
-class RayConfig(Section):
-    """Where training and labelling run."""
-
-    address: str | None = None
-    """Ray cluster to join (auto, host:port or ray://host:port); null: a session on this machine."""
-    train_workers: Count = 1
-    """Processes that train together."""
-    threads_per_worker: Count | Literal["auto"] = "auto"
-    """Cores of one training worker; auto: all of this machine's, shared by its workers."""
-    label_actors: Count | Literal["auto"] = "auto"
-    """Processes that label; auto: one a core (or one a GPU)."""
-    gpu: bool | Literal["auto"] = "auto"
-    """Use GPUs; auto: where there are any."""
-
-
-class ComputeConfig(Section):
-    """Where the work is done; nothing here changes a result."""
-
-    engine: Literal["distributed", "serial"] = "distributed"
-    """distributed: Dask for the cube, Ray for training and labels; serial: all in this process."""
-    price_per_core_hour: NonNegative | None = None
-    """What a core costs for an hour, in any currency: `scaledec plan` then says what the rest will cost."""
-    dask: DaskConfig = DaskConfig()
-    """Where cube tasks run."""
-    ray: RayConfig = RayConfig()
-    """Where training and labelling run."""
-
-
 class Config(Section):
     """Everything one run needs."""
 
@@ -255,6 +217,7 @@ class Config(Section):
     cluster: ClusterConfig = ClusterConfig()
     label: LabelConfig = LabelConfig()
     compute: ComputeConfig = ComputeConfig()
+    tune: TuneConfig = TuneConfig()
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> Config:

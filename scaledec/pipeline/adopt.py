@@ -17,14 +17,14 @@ __all__ = ["adopt_pretrained", "adopt_training_set", "copy_folder"]
 _log = logging.getLogger(__name__)
 
 
-def adopt_training_set(places: Places, run: str, fingerprint: str) -> str | None:
-    """Copy the training set of a run that sampled with the same settings; return that run's name."""
+def adopt_training_set(places: Places, target: Location, fingerprint: str) -> str | None:
+    """Copy to ``target`` the training set of a run that sampled with the same settings; return its name."""
     from scaledec.store.training import TrainingStore
 
     def found(other: str) -> str:
         return TrainingStore.open(places.training_set(other)).fingerprint
 
-    return _adopt(fingerprint, found, places.training_set, places, run, last="zarr.json")
+    return _adopt(fingerprint, found, places.training_set, places, target, last="zarr.json")
 
 
 def adopt_pretrained(places: Places, run: str, fingerprint: str) -> str | None:
@@ -34,7 +34,7 @@ def adopt_pretrained(places: Places, run: str, fingerprint: str) -> str | None:
     def found(other: str) -> str:
         return str(SavedModel.load(places.pretrained(other)).facts["fingerprint"])
 
-    return _adopt(fingerprint, found, places.pretrained, places, run, last="model.json")
+    return _adopt(fingerprint, found, places.pretrained, places, places.pretrained(run), last="model.json")
 
 
 def copy_folder(source: Location, target: Location, *, last: str) -> None:
@@ -49,12 +49,12 @@ def _adopt(
     found: Callable[[str], str],
     place: Callable[[str], Location],
     places: Places,
-    run: str,
+    target: Location,
     *,
     last: str,
 ) -> str | None:
     for other in places.runs.list_names():
-        if other == run:
+        if str(place(other)) == str(target):
             continue
         try:
             fits = found(other) == fingerprint
@@ -66,6 +66,6 @@ def _adopt(
             _log.warning("nothing is taken over from run %r, which is damaged: %s", other, error)
             continue
         if fits:
-            copy_folder(place(other), place(run), last=last)
+            copy_folder(place(other), target, last=last)
             return other
     return None

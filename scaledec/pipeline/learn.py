@@ -19,9 +19,10 @@ from scaledec.vocabulary import parse_task_key
 
 if TYPE_CHECKING:
     from scaledec.pipeline.resources import Resources
+    from scaledec.store.training import TrainingStore
     from scaledec.training.session import Metrics
 
-__all__ = ["check_run", "cluster", "pretrain", "sample_training_set", "training_progress"]
+__all__ = ["check_run", "cluster", "pretrain", "sample_training_set", "training_progress", "training_set_at"]
 
 
 def sample_training_set(config: Config, resources: Resources) -> Outcome:
@@ -36,19 +37,36 @@ def sample_training_set(config: Config, resources: Resources) -> Outcome:
     TrainingError
         If the cube holds too few usable windows.
     """
+    started = time.perf_counter()
+    places, run = _claim_run(config)
+    store, how = training_set_at(config, places, places.training_set(run))
+    held_out = int(store.split.sum())
+    message = f"{store.n} windows, {held_out} of them held out, {how}; {store.location}"
+    return Outcome("training set", message, seconds=time.perf_counter() - started)
+
+
+def training_set_at(config: Config, places: Places, place: Location) -> tuple[TrainingStore, str]:
+    """The training set at ``place``, sampled or copied from a run if it is not there, and how it came there.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is no cube.
+    StoreConflictError
+        If what lies there was sampled with other settings.
+    TrainingError
+        If the cube holds too few usable windows.
+    """
     from scaledec.stages.training_set import build_training_set, training_fingerprint
     from scaledec.store.cubes import open_cube
     from scaledec.store.training import TrainingStore
 
-    started = time.perf_counter()
-    places, run = _claim_run(config)
-    place = places.training_set(run)
     wanted = training_fingerprint(config)
     try:
         store = TrainingStore.open(place)
         how = "done before"
     except StoreNotFoundError:
-        other = adopt_training_set(places, run, wanted)
+        other = adopt_training_set(places, place, wanted)
         if other is None:
             store = build_training_set(config, open_cube(places.cube), place, segments=_with_power(places))
             how = "sampled"
@@ -59,9 +77,7 @@ def sample_training_set(config: Config, resources: Resources) -> Outcome:
         raise StoreConflictError(
             f"{place} was sampled with other settings; choose another run name (run: ...) or delete it"
         )
-    held_out = int(store.split.sum())
-    message = f"{store.n} windows, {held_out} of them held out, {how}; {place}"
-    return Outcome("training set", message, seconds=time.perf_counter() - started)
+    return store, how
 
 
 def pretrain(config: Config, resources: Resources) -> Outcome:

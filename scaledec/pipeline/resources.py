@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from scaledec.config import ComputeConfig
 
@@ -81,6 +81,23 @@ class Resources:
 
             with DaskEngine(dask.address, workers=dask.workers, memory_limit=dask.memory_limit) as local:
                 yield local
+
+    @contextmanager
+    def trial_engine(self, parallel: int | Literal["auto"]) -> Iterator[Engine]:
+        """The engine of a search's trials, stopped when the search is left."""
+        if self.serial:
+            from scaledec.engines.serial import SerialEngine
+
+            with SerialEngine() as serial:
+                yield serial
+            return
+        from scaledec.engines.ray_tune import RayTuneEngine
+
+        self.start_ray()
+        ray = self._compute.ray
+        threads = 1 if ray.threads_per_worker == "auto" else ray.threads_per_worker
+        with RayTuneEngine(parallel=parallel, threads=threads, gpu=ray.gpu) as trials:
+            yield trials
 
     def train(
         self,
