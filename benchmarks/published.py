@@ -56,8 +56,7 @@ class _Indexed(Dataset[tuple[int, Tensor]]):
     """Windows one by one, each with its number."""
 
     def __init__(self, windows: Tensor) -> None:
-        # (n, 1, frequency, frame): here frames come first, there frequencies.
-        self._windows = windows.transpose(1, 2).contiguous().unsqueeze(1)
+        self._windows = _as_published(windows)
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -99,7 +98,7 @@ class PublishedClustering:
     def __init__(self, windows: Tensor, *, batch: int, n_clusters: int) -> None:
         self._network = PublishedNetwork()
         with torch.no_grad():
-            first = self._network(_Indexed(windows[:n_clusters])[:][1])[1]
+            first = self._network(_as_published(windows[:n_clusters]))[1]
         self._centroids = nn.Parameter(first.clone())
         self._optimiser = torch.optim.Adam([*self._network.parameters(), self._centroids], _RATE)
         self._batches = DataLoader(_Indexed(windows), batch)
@@ -154,6 +153,11 @@ class PublishedClustering:
         squared = (z.unsqueeze(1) - self._centroids).square().sum(2)
         q = 1.0 / (1.0 + squared)
         return (q.t() / q.sum(1)).t()
+
+
+def _as_published(windows: Tensor) -> Tensor:
+    """(n, 1, frequency, frame): here frames come first, there frequencies."""
+    return windows.transpose(1, 2).contiguous().unsqueeze(1)
 
 
 def _target(q: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
