@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         verify,
     )
     from scaledec.estimator import DeepEmbeddedClustering
+    from scaledec.pipeline.report import write_report
     from scaledec.pipeline.select_k import select_k
     from scaledec.queries.detections import detections
     from scaledec.queries.rows import query
@@ -60,6 +61,7 @@ __all__ = [
     "similar",
     "status",
     "verify",
+    "write_report",
     "write_synthetic_archive",
 ]
 
@@ -72,6 +74,7 @@ _ELSEWHERE = {
     "query": "scaledec.queries.rows",
     "select_k": "scaledec.pipeline.select_k",
     "similar": "scaledec.queries.similar",
+    "write_report": "scaledec.pipeline.report",
     "write_synthetic_archive": "scaledec.synthetic.archive",
 }
 

@@ -37,14 +37,15 @@ def demo(folder: Path, seed: int, archive_only: bool, config_path: str | None) -
     outcomes, config = run_demo(folder, config_path=config_path)
     print_outcomes(outcomes)
     click.echo(score_demo(config, archive))
-    pictures = draw_demo(folder, config, archive)
+    pictures = draw_demo(folder, config)
     click.echo("\nPictures: " + ", ".join(map(str, pictures)))
-    click.echo(_NEXT.format(config=folder / "demo.yaml"))
+    click.echo(_NEXT.format(config=folder / "demo.yaml", report=folder / "report"))
     return demo_exit_code(outcomes, archive)
 
 
 _NEXT = """
 Go on with:
+  scaledec report {config} -o {report}     # one page with every figure
   scaledec query {config} --label 1 --min-confidence 0.8 --limit 10
   scaledec status {config} --failures
   scaledec verify {config}

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import ask, demo, drift, learn, similar, work
+from scaledec.cli import ask, demo, drift, learn, report, similar, work
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -49,6 +49,7 @@ for _command in (
     *ask.COMMANDS,
     *similar.COMMANDS,
     *drift.COMMANDS,
+    *report.COMMANDS,
 ):
     _verbs.add_command(_command)
 

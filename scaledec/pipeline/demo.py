@@ -88,19 +88,16 @@ def score_demo(config: Config, archive: SyntheticArchive) -> str:
     )
 
 
-def draw_demo(folder: Path, config: Config, archive: SyntheticArchive) -> list[Path]:
-    """Draw the cluster gallery and the label timeline into ``folder``."""
-    from scaledec.report.pictures import appearance, draw_gallery, draw_timeline
-    from scaledec.store.cube import CubeStore
-    from scaledec.store.labels import LabelStore
+def draw_demo(folder: Path, config: Config) -> list[Path]:
+    """Draw the clusters and when they happen into ``folder``: two figures of the report."""
+    from scaledec.report.canvas import save_figure
+    from scaledec.report.gather.view import RunView
+    from scaledec.report.sections.clusters import gallery_section
+    from scaledec.report.sections.time import timeline_section
 
-    places = Places.at(config.root, config.storage_options)
-    cube, labels = CubeStore.open(places.cube), LabelStore.open(places.labels(run_name(config)))
-    looks = appearance(labels, archive.truth)
-    return [
-        draw_gallery(folder / "gallery.png", cube, labels, looks=looks),
-        draw_timeline(folder / "timeline.png", labels, looks=looks, truth=archive.truth),
-    ]
+    view = RunView(config, run_name(config))
+    pictures = [*gallery_section(view).pictures, *timeline_section(view).pictures]
+    return [save_figure(picture.draw(), folder / f"{picture.name}.png") for picture in pictures]
 
 
 def _packaged(name: str) -> Path:

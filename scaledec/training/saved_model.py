@@ -185,6 +185,18 @@ class SavedModel:
         z_ND: Float32 = torch.cat(parts).numpy() if parts else np.zeros((0, self.spec.latent), np.float32)
         return z_ND
 
+    def reconstruct(self, windows: npt.NDArray[np.floating]) -> tuple[Float32, Float32]:
+        """Stored windows as the network sees them, and what it makes of their embeddings alone.
+
+        Skip connections are zero, as for :meth:`prototypes`. Both have the shape of ``windows``.
+        """
+        given = self.normaliser.apply(windows)
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            x_NPTF = with_planes(torch.from_numpy(given)).to(device)
+            made: Float32 = self.network.reconstruct_from_embedding(x_NPTF).cpu().numpy()
+        return given, made.reshape(given.shape)
+
     def assign(self, z_ND: npt.NDArray[np.floating]) -> Assignment:
         """Cluster, confidence, distance and outlier score of each embedding (window, latent).
 

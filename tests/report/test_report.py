@@ -1,0 +1,88 @@
+"""The page as a reader opens it, and what it says where there is nothing to show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaledec.pipeline.report import write_report
+from tests.browser import overflow_px, visit
+from tests.report.making import HARD_NAME, RUN, Made, make_run
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run with everything, and with a name that is hard to show."""
+    folder = tmp_path_factory.mktemp("report")
+    config = make_run(folder, Made(hard_names=True))
+    return write_report(config, folder=folder / "page")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_opens_without_errors_requests_or_scrolling_sideways(
+    browser: Any, page: Path, width: int
+) -> None:
+    with visit(browser, page, width=width) as found:
+        assert found.errors == []
+        assert found.requests == [page.as_uri()]
+        assert overflow_px(found.page) == 0
+        images = found.page.eval_on_selector_all("img", "all => all.map(i => i.complete && i.naturalWidth)")
+        assert len(images) >= 4
+        assert min(images) > 300
+        found.page.screenshot(path=page.parent / f"screen-{width}.png", full_page=True)
+
+
+def test_every_entry_of_the_contents_leads_to_its_heading(browser: Any, page: Path) -> None:
+    with visit(browser, page) as found:
+        links = found.page.locator("nav a")
+        assert links.count() > 4
+        for number in range(links.count()):
+            links.nth(number).click()
+            target = found.page.locator(links.nth(number).get_attribute("href"))
+            found.page.wait_for_timeout(50)
+            assert target.locator("h2").inner_text() == links.nth(number).inner_text()
+            target.locator("h2").wait_for(state="visible")
+
+
+def test_a_name_is_shown_as_it_was_given_and_is_never_markup(browser: Any, page: Path) -> None:
+    with visit(browser, page) as found:
+        assert found.page.locator("#summary tbody tr").nth(1).locator("td").nth(0).inner_text() == (
+            f"1 {HARD_NAME}"
+        )
+        assert found.page.locator("script, b").count() == 0
+
+
+def test_every_figure_is_there_as_png_and_svg_and_linked(page: Path) -> None:
+    links = re.findall(r'href="(figures/[^"]+)"', page.read_text())
+    assert links
+    assert all((page.parent / link).stat().st_size > 2000 for link in links)
+    assert {Path(link).suffix for link in links} == {".png", ".svg"}
+
+
+def test_a_report_of_bare_labels_says_what_is_missing(tmp_path: Path) -> None:
+    bare = Made(cube=False, training=False, model=False, metrics=False, coordinates=False, segments=3)
+    make_run(tmp_path, bare)
+    page = write_report(str(tmp_path / "root"), RUN, folder=tmp_path / "page").read_text()
+    said = " ".join(re.findall(r'<p class="missing">(.*?)</p>', page))
+    for sentence in ("The cube is gone", "The training set is gone", "Waveforms are not shown"):
+        assert sentence in said
+
+
+def test_secrets_of_the_configuration_stay_out_of_the_page(tmp_path: Path) -> None:
+    config = make_run(tmp_path, Made(cube=False, training=False, model=False, metrics=False, segments=2))
+    secret = config.model_copy(
+        update={
+            "archive": config.archive.model_copy(
+                update={
+                    "url": "https://me:hunter2@example.invalid/data",
+                    "storage_options": {"key": "hunter3"},
+                }
+            )
+        }
+    )
+    page = write_report(secret, folder=tmp_path / "page", waveforms=False).read_text()
+    assert "hunter" not in page
+    assert "example.invalid" in page
