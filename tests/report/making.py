@@ -135,7 +135,9 @@ def label_block(made: Made, windows: Any, channel: int, first: int, stop: int) -
     gone = label < 0
     confidence = np.where(gone, np.nan, 0.3 + 0.7 * rng.random(shape)).astype(np.float32)
     distance = np.where(gone, np.nan, rng.gamma(3.0 + label, 1.0)).astype(np.float32)
-    state = np.where(gone, WindowState.TOO_LITTLE_COVERAGE, WindowState.LABELLED).astype(np.uint8)
+    state = np.where(gone, WindowState.NO_DATA, WindowState.LABELLED).astype(np.uint8)
+    if onset is not None:
+        state[onset == NOT_A_TIME] = WindowState.NO_EVENT
     return LabelBlock(channel, first, label, confidence, distance, distance, state, onset=onset)
 
 
