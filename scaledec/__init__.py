@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scaledec.queries.detections import detections
     from scaledec.queries.rows import query
     from scaledec.queries.similar import similar
+    from scaledec.queries.sql import sql
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
     from scaledec.synthetic.archive import write_synthetic_archive
 
@@ -59,6 +60,7 @@ __all__ = [
     "run",
     "select_k",
     "similar",
+    "sql",
     "status",
     "verify",
     "write_report",
@@ -75,6 +77,7 @@ _ELSEWHERE = {
     "select_k": "scaledec.pipeline.select_k",
     "similar": "scaledec.queries.similar",
     "write_report": "scaledec.pipeline.report",
+    "sql": "scaledec.queries.sql",
     "write_synthetic_archive": "scaledec.synthetic.archive",
 }
 

@@ -93,8 +93,12 @@ class Places:
         """The label store of one run."""
         return self.all_labels.child(f"{_checked(name)}.zarr")
 
+    def catalog(self, name: str) -> Location:
+        """The labels of one run as Parquet files."""
+        return self.root.child("catalog", _checked(name))
+
     def ledger(self, product: str) -> Location:
-        """The ledger of one product: ``cube`` or ``labels/RUN``."""
+        """The ledger of one product: ``cube``, ``labels/RUN`` or ``catalog/RUN``."""
         return self.root.child("_scaledec", "ledger", product)
 
     def progress(self, product: str) -> Location:
@@ -104,6 +108,10 @@ class Places:
     def label_ledger(self, name: str) -> Location:
         """The ledger of the labels of one run."""
         return self.ledger(f"labels/{_checked(name)}")
+
+    def catalog_ledger(self, name: str) -> Location:
+        """The ledger of the catalog of one run."""
+        return self.ledger(f"catalog/{_checked(name)}")
 
 
 def _checked(name: str) -> str:

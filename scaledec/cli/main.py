@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import ask, demo, drift, learn, report, similar, work
+from scaledec.cli import ask, demo, drift, learn, report, similar, sql, work
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -50,6 +50,7 @@ for _command in (
     *similar.COMMANDS,
     *drift.COMMANDS,
     *report.COMMANDS,
+    *sql.COMMANDS,
 ):
     _verbs.add_command(_command)
 

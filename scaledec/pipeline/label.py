@@ -42,6 +42,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
         If the labels cannot be written.
     """
     from scaledec.ledger.compact import compact
+    from scaledec.pipeline.catalog import update_catalog
     from scaledec.stages.label import LabelContext
     from scaledec.stages.sensors import Components
     from scaledec.training.saved_model import SavedModel
@@ -74,10 +75,11 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
                     progress.advance(failed=journal.counts["failed"])
 
                 resources.label(plan.tasks, context, places.label_ledger(run), on_result)
+    catalog = update_catalog(places, run)
     counts = journal.counts
     message = (
         f"{counts['done']} shards labelled, {counts['failed']} failed, {plan.n_done} done before; run {run} "
-        f"in {places.labels(run)}{_told_incomplete(config, work.cube)}{_told_drift(config)}"
+        f"in {places.labels(run)}; {catalog}{_told_incomplete(config, work.cube)}{_told_drift(config)}"
     )
     seconds = time.perf_counter() - started
     return Outcome(
@@ -85,7 +87,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
         message,
         counts["done"],
         plan.n_done,
-        tuple(journal.failures),
+        (*journal.failures, *catalog.failures),
         journal.n_unlisted_failures,
         seconds,
     )

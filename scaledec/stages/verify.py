@@ -11,13 +11,18 @@ from typing import Literal, Protocol, TypeAlias
 from scaledec.errors import StoreError, StoreNotFoundError
 from scaledec.ledger.index import LedgerIndex
 from scaledec.ledger.ledger import Ledger
+from scaledec.location import Location
 from scaledec.places import Places
+from scaledec.stages.catalog import find_fault
+from scaledec.store.catalog import CatalogPart, list_parts, parts_of
 from scaledec.store.cube_base import Cube
 from scaledec.store.cubes import open_cube
 from scaledec.store.labels import LabelStore
 from scaledec.vocabulary import ChannelId, TaskResult, format_time, parse_time
 
 __all__ = ["Finding", "VerifyReport", "mark_damaged", "verify"]
+
+_NOTHING = TaskResult("", "", "empty")
 
 Kind: TypeAlias = Literal["missing", "mismatched", "damaged", "differing", "unlisted", "foreign"]
 """missing: in the ledger, not stored. mismatched: other bytes than were written. damaged: cannot be read.
@@ -34,7 +39,7 @@ class Finding:
     """Something that is not as the ledger says."""
 
     product: str
-    """``cube`` or ``labels/RUN``."""
+    """``cube``, ``labels/RUN`` or ``catalog/RUN``."""
     key: str
     """Of the task in the product's ledger."""
     kind: Kind
@@ -89,12 +94,14 @@ class Run(Protocol):
 def verify(places: Places, *, runs: Sequence[str] | None = None, run: Run = map) -> VerifyReport:
     """Read every segment and label region that a ledger calls done, and compare checksums.
 
+    Of a catalog every file is read, and its rows are held against the labels.
+
     Parameters
     ----------
     places
         The root to verify.
     runs
-        Runs whose labels are verified; ``None``: all that have a ledger.
+        Runs whose labels and catalogs are verified; ``None``: all that have a ledger.
     run
         Where the reading is done: ``map`` (here, one by one) or an entered engine's ``run``.
 
@@ -105,10 +112,11 @@ def verify(places: Places, *, runs: Sequence[str] | None = None, run: Run = map)
     """
     checked: dict[str, int] = {}
     findings: list[Finding] = []
-    for product in ("cube", *_label_products(places, runs)):
+    for product in ("cube", *_run_products(places, "labels", runs), *_run_products(places, "catalog", runs)):
         ledger = Ledger(places.ledger(product)).read(details=("checksum", "labelled", "unlabelled"))
         checked[product] = sum(1 for _ in _written(ledger))
-        findings += _verify_product(places, product, ledger, run)
+        check = _verify_catalog if product.startswith("catalog/") else _verify_product
+        findings += check(places, product, ledger, run)
     return VerifyReport(checked, tuple(sorted(findings, key=lambda f: (f.product, f.key))))
 
 
@@ -129,6 +137,41 @@ def _verify_product(places: Places, product: str, ledger: LedgerIndex, run: Run)
             yield Finding(product, key, "unlisted", "stored, but the ledger does not call it written")
 
 
+def _verify_catalog(places: Places, product: str, ledger: LedgerIndex, run: Run) -> Iterator[Finding]:
+    name = product.removeprefix("catalog/")
+    catalog = places.catalog(name)
+    try:
+        store = LabelStore.open(places.labels(name))
+    except StoreNotFoundError as error:
+        yield from (Finding(product, result.key, "missing", str(error)) for result in _written(ledger))
+        return
+    labels = Ledger(places.label_ledger(name)).read(details=("checksum",))
+    parts = {part.key: part for part in parts_of(store)}
+    check = partial(_check_part, product, parts, store, labels, catalog)
+    yield from (finding for finding in run(check, _written(ledger)) if finding is not None)
+    for key in list_parts(catalog):
+        if key not in parts:
+            yield Finding(product, key, "foreign", f"no file of {catalog}")
+        elif "checksum" not in ledger.get(key, _NOTHING).details:
+            yield Finding(product, key, "unlisted", "stored, but the ledger does not call it written")
+
+
+def _check_part(
+    product: str,
+    parts: Mapping[str, CatalogPart],
+    store: LabelStore,
+    labels: LedgerIndex,
+    catalog: Location,
+    result: TaskResult,
+) -> Finding | None:
+    """What is wrong with one file of a catalog, if anything is."""
+    part = parts.get(result.key)
+    if part is None:
+        return Finding(product, result.key, "missing", f"{store.location} has no such channels or month")
+    fault = find_fault(result, part, store, labels, catalog)
+    return None if fault is None else Finding(product, result.key, *fault)
+
+
 def _written(ledger: LedgerIndex) -> Iterator[TaskResult]:
     """Results that have bytes in the store; a failed task may have written what samples there were."""
     return (result for result in ledger.results() if "checksum" in result.details)
@@ -145,9 +188,9 @@ def mark_damaged(places: Places, report: VerifyReport) -> int:
     return len(report.unsound)
 
 
-def _label_products(places: Places, runs: Sequence[str] | None) -> list[str]:
-    names = places.ledger("labels").list_names() if runs is None else runs
-    return [f"labels/{name}" for name in names]
+def _run_products(places: Places, kind: str, runs: Sequence[str] | None) -> list[str]:
+    names = places.ledger(kind).list_names()
+    return [f"{kind}/{name}" for name in names if runs is None or name in runs]
 
 
 def _check(product: str, store: Cube | LabelStore, result: TaskResult) -> Finding | None:

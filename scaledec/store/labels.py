@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from scaledec.errors import StoreConflictError, StoreNotFoundError
+from scaledec.errors import StoreConflictError, StoreError, StoreNotFoundError
 from scaledec.grid import EventGrid, Grid, WindowGrid, Windows, grid_from_json
 from scaledec.location import Location
 from scaledec.store.axes import (
@@ -277,6 +277,28 @@ class LabelStore:
     def is_current(cls, location: Location) -> bool:
         """Whether the labels at a location have this version's layout."""
         return cls(location, open_group(location)).format == FORMAT
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of what is stored of every window: label, confidence, distance, ..."""
+        return tuple(self._arrays)
+
+    def read_values(
+        self, names: Sequence[str], channel_index: int, first_time_index: int, stop_time_index: int
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Some of :attr:`variables` of segments ``[first_time_index, stop_time_index)`` of a channel.
+
+        Each has the shape (segment, window).
+        """
+        place = (channel_index, slice(first_time_index, stop_time_index))
+        channel = self.extent.channels[channel_index]
+        with store_errors(f"labels of {channel} in {self.location}", "read"):
+            try:
+                return {name: np.asarray(self._arrays[name][place]) for name in names}
+            except (ValueError, RuntimeError) as error:
+                raise StoreError(
+                    f"labels of {channel} in {self.location} are damaged: {error}; `verify` lists all that is"
+                ) from error
 
     def start_ns(
         self, channel_index: int, first_time_index: int, stop_time_index: int
