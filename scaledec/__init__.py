@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from scaledec.estimator import DeepEmbeddedClustering
     from scaledec.pipeline.report import write_report
     from scaledec.pipeline.select_k import select_k
+    from scaledec.queries.counts import count_by, counts_in_time
     from scaledec.queries.detections import detections
+    from scaledec.queries.episodes import episodes
     from scaledec.queries.rows import query
     from scaledec.queries.similar import similar
     from scaledec.queries.sql import sql
@@ -47,7 +49,10 @@ __all__ = [
     "__version__",
     "build_cube",
     "cluster",
+    "count_by",
+    "counts_in_time",
     "detections",
+    "episodes",
     "flatten_time",
     "label",
     "load_config",
@@ -69,7 +74,10 @@ __all__ = [
 
 _ELSEWHERE = {
     "DeepEmbeddedClustering": "scaledec.estimator",
+    "count_by": "scaledec.queries.counts",
+    "counts_in_time": "scaledec.queries.counts",
     "detections": "scaledec.queries.detections",
+    "episodes": "scaledec.queries.episodes",
     "flatten_time": "scaledec.store.datasets",
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.store.datasets",

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from scaledec.errors import StoreError
-from scaledec.places import Places
-from scaledec.queries.selection import Instant, Selection, chosen_channels, chosen_instant, chosen_labels
-from scaledec.stages.readahead import read_ahead
-from scaledec.store.datasets import newest_run, open_labels
-from scaledec.store.labels import LabelStore
-from scaledec.store.names import default_name
-from scaledec.store.open import store_errors
-from scaledec.vocabulary import NANOSECONDS_PER_SECOND
+from scaledec.queries.scan import Found, scan
+from scaledec.queries.selection import Filters, Instant, Selection, chosen
+from scaledec.queries.source import Source, StoredLabels, has_names, length_ns
 
-__all__ = ["query"]
-
-# Blocks read at the same time: reading waits for the store, not for the processor.
-_READERS = 4
+__all__ = ["query", "rows_of"]
 
 
 def query(
@@ -34,7 +23,9 @@ def query(
     label: int | str | Sequence[int | str] | None = None,
     start: Instant | None = None,
     end: Instant | None = None,
+    hours: str | tuple[int, int] | None = None,
     min_confidence: float | None = None,
+    min_outlier: float | None = None,
     limit: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
@@ -55,8 +46,13 @@ def query(
         Cluster by number or by the name it was given, or several of them.
     start, end
         Windows that start at or after ``start`` and before ``end`` (ISO 8601 or datetime, UTC).
+    hours
+        Hours of the day in UTC in which windows start: ``"22-4"`` from 22:00 to before 04:00; several
+        with commas.
     min_confidence
         Least confidence, 0 to 1.
+    min_outlier
+        Least outlier score.
     limit
         At most this many windows, the first ones by channel and time.
 
@@ -64,7 +60,7 @@ def query(
     -------
     pandas.DataFrame
         ``channel`` (categorical), ``start`` and ``end`` (datetime64[ns], UTC), ``label``, ``confidence``,
-        ``distance``, and ``name`` where the clusters were given names.
+        ``distance``, ``outlier`` where the run has it, and ``name`` where the clusters were given names.
 
     Raises
     ------
@@ -75,113 +71,54 @@ def query(
 
     Examples
     --------
-    >>> query("demo", channel="CM.*.*.HHZ", label=3, min_confidence=0.9)  # doctest: +SKIP
+    >>> query("demo", channel="CM.*.*.HHZ", label=3, hours="22-4", min_confidence=0.9)  # doctest: +SKIP
     """
-    run = run or newest_run(root, storage_options)
-    dataset = open_labels(root, run, storage_options)
-    store = LabelStore.open(Places.at(root, storage_options).labels(run))
-    names = _names(dataset)
-    wanted = Selection(
-        channels=chosen_channels(channel, store.extent.channels),
-        labels=chosen_labels(label, names),
-        start_ns=chosen_instant("start", start),
-        end_ns=chosen_instant("end", end),
+    filters = Filters(
+        channel=channel,
+        label=label,
+        start=start,
+        end=end,
+        hours=hours,
         min_confidence=min_confidence,
-        limit=limit,
+        min_outlier=min_outlier,
     )
-    return _table(store, list(_found(store, dataset, wanted)), names)
+    return rows_of(StoredLabels.open(root, run, storage_options), filters, limit)
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    channel_index: int
-    first: int
-    stop: int
+def rows_of(source: Source, filters: Filters, limit: int | None = None) -> pd.DataFrame:
+    """As :func:`query`, of labels that are open."""
+    wanted = chosen(source.channels, source.names, filters, limit=limit)
+    values = [name for name in ("confidence", "distance", "outlier") if source.has(name)]
+    return _table(source, list(_found(source, wanted, values)), values)
 
 
-def _found(store: LabelStore, dataset: xr.Dataset, wanted: Selection) -> Iterator[pd.DataFrame]:
-    """Rows of one block after another, until there are enough."""
-    blocks = _blocks(store, wanted)
+def _found(source: Source, wanted: Selection, values: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Rows of one piece after another, until there are enough."""
     left = wanted.limit
-    for rows in read_ahead(lambda block: _find(store, dataset, wanted, block), blocks, ahead=_READERS):
-        if len(rows):
-            yield rows if left is None else rows.head(left)
+    for rows in scan(source, wanted, _rows, needs=values):
+        yield rows if left is None else rows.head(left)
         if left is not None:
             left -= len(rows)
             if left <= 0:
                 return
 
 
-def _blocks(store: LabelStore, wanted: Selection) -> Iterator[_Block]:
-    """Shards that can hold a window asked for, clipped to the segments that can."""
-    extent, segment_ns = store.extent, store.grid.segment_ns
-    first, stop = 0, extent.n_segments
-    if wanted.start_ns is not None:
-        first = max(first, (wanted.start_ns - extent.start_ns) // segment_ns)
-    if wanted.end_ns is not None:
-        stop = min(stop, -((extent.start_ns - wanted.end_ns) // segment_ns))
-    step = store.segments_per_shard
-    for channel in wanted.channels:
-        index = extent.channels.index(channel)
-        for shard in range(first - first % step, stop, step):
-            yield _Block(index, max(first, shard), min(stop, shard + step))
+def _rows(found: Found) -> pd.DataFrame:
+    first = {"channel": np.full(len(found), found.piece.channel_index), "start": found.start_ns}
+    return pd.DataFrame({**first, "label": found.label, **found.values})
 
 
-def _find(store: LabelStore, dataset: xr.Dataset, wanted: Selection, block: _Block) -> pd.DataFrame:
-    """The windows of a block that fit, by time; confidence and distance are read only if a label fits."""
-    selected = dataset.isel(channel=block.channel_index, time=slice(block.first, block.stop))
-    channel = store.extent.channels[block.channel_index]
-    with store_errors(f"labels of {channel} in {store.location}", "read"):
-        try:
-            label = selected["label"].to_numpy()
-            start_ns = store.start_ns(block.channel_index, block.first, block.stop)
-            fits = wanted.fits(label, start_ns)
-            if not fits.any():
-                return _NOTHING
-            confidence = selected["confidence"].to_numpy()
-            if wanted.min_confidence is not None:
-                fits &= confidence >= wanted.min_confidence
-            distance = selected["distance"].to_numpy()
-        except (ValueError, RuntimeError) as error:
-            raise StoreError(
-                f"labels of {channel} in {store.location} are damaged: {error}; `verify` lists all that is"
-            ) from error
-    return pd.DataFrame(
-        {
-            "channel": block.channel_index,
-            "start": start_ns[fits],
-            "label": label[fits],
-            "confidence": confidence[fits],
-            "distance": distance[fits],
-        }
-    )
-
-
-_NOTHING = pd.DataFrame(
-    {
-        "channel": np.empty(0, np.int64),
-        "start": np.empty(0, np.int64),
-        "label": np.empty(0, np.int16),
-        "confidence": np.empty(0, np.float32),
-        "distance": np.empty(0, np.float32),
-    }
-)
-
-
-def _table(store: LabelStore, parts: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
-    table = pd.concat(parts, ignore_index=True) if parts else _NOTHING.copy()
+def _table(source: Source, parts: Sequence[pd.DataFrame], values: Sequence[str]) -> pd.DataFrame:
+    types = {"channel": "i8", "start": "i8", "label": "i2"} | dict.fromkeys(values, "f4")
+    nothing = pd.DataFrame({name: np.empty(0, dtype) for name, dtype in types.items()})
+    table = pd.concat(parts, ignore_index=True) if parts else nothing
     start_ns = table["start"].to_numpy()
-    length_ns = round(store.windows.length_s * NANOSECONDS_PER_SECOND)
-    channels = pd.Index([str(channel) for channel in store.extent.channels])
+    channels = pd.Index([str(channel) for channel in source.channels])
     table["channel"] = pd.Categorical.from_codes(table["channel"].to_numpy(), channels)
     table["channel"] = table["channel"].cat.remove_unused_categories()
     table["start"] = start_ns.view("datetime64[ns]")
-    table.insert(2, "end", (start_ns + length_ns).view("datetime64[ns]"))
-    if any(name != default_name(k) for k, name in enumerate(names)):
+    table.insert(2, "end", (start_ns + length_ns(source.windows)).view("datetime64[ns]"))
+    if has_names(source.names):
         # Several clusters may share a name.
-        table["name"] = pd.Categorical(np.array(names, dtype=object)[table["label"].to_numpy()])
+        table["name"] = pd.Categorical(np.array(source.names, dtype=object)[table["label"].to_numpy()])
     return table
-
-
-def _names(dataset: xr.Dataset) -> list[str]:
-    return [str(name) for name in dataset["cluster_name"].to_numpy()]

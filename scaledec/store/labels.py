@@ -257,12 +257,26 @@ class LabelStore:
                 write_region(self._arrays[name], region, array[None])
         return block.checksum
 
+    def has(self, name: str) -> bool:
+        """Whether this is stored of each window: ``confidence``, ``embedding``, ..."""
+        return name in self._arrays
+
     def read(
         self, name: str, channel_index: int, first_time_index: int, stop_time_index: int
     ) -> npt.NDArray[Any]:
-        """One array of a block alone, e.g. ``embedding``: segments ``[first, stop)`` of a channel."""
-        with store_errors(f"labels of {self.location}", "read"):
-            return np.asarray(self._arrays[name][channel_index, first_time_index:stop_time_index])
+        """One array alone, e.g. ``embedding``: segments ``[first_time_index, stop_time_index)`` of a channel.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged or cannot be read.
+        """
+        place = f"{name} of {self.extent.channels[channel_index]} in {self.location}"
+        with store_errors(place, "read"):
+            try:
+                return np.asarray(self._arrays[name][channel_index, first_time_index:stop_time_index])
+            except (ValueError, RuntimeError) as error:
+                raise StoreError(f"{place} is damaged: {error}; `verify` lists all that is") from error
 
     def read_region(self, channel_index: int, first_time_index: int, stop_time_index: int) -> LabelBlock:
         """The labels of segments ``[first_time_index, stop_time_index)`` of a channel."""
@@ -308,9 +322,7 @@ class LabelStore:
         Where windows lie at events, what has no event starts at ``NOT_A_TIME``.
         """
         if "onset" in self._arrays:
-            with store_errors(f"onsets of {self.location}", "read"):
-                found = self._arrays["onset"][channel_index, first_time_index:stop_time_index]
-                return np.asarray(found)
+            return self.read("onset", channel_index, first_time_index, stop_time_index)
         windows = self.windows
         assert isinstance(windows, WindowGrid)
         after = np.round(windows.window_s * NANOSECONDS_PER_SECOND).astype(np.int64)

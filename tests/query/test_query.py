@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import scaledec.queries.rows as module
 from scaledec.errors import ConfigError, StoreError, StoreNotFoundError
 from scaledec.ledger.ledger import Ledger
 from scaledec.location import Location
@@ -108,6 +107,9 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
         {"start": "2020-01-01T00:15", "end": "2020-01-01T00:15:10", "label": [0, 1, 2]},
         "'2020-01-01T00:15' <= start < '2020-01-01T00:15:10'",
     ),
+    ({"hours": "0"}, "start.dt.hour == 0"),
+    ({"hours": "23-1"}, "start.dt.hour == 23 or start.dt.hour == 0"),
+    ({"hours": (1, 24), "label": 0}, "start.dt.hour >= 1 and label == 0"),
     ({"start": "2021-01-01"}, "label < 0"),
     ({"end": "2019-01-01"}, "label < 0"),
 ]
@@ -137,16 +139,16 @@ def test_columns_have_the_same_types_with_and_without_rows(root: Path) -> None:
 def test_segments_outside_the_times_asked_for_are_not_read(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[tuple[int, int, int]] = []
-    original = module._find
+    read: set[tuple[Any, ...]] = set()
+    original = LabelStore.read
 
-    def spy(store: Any, dataset: Any, wanted: Any, block: Any) -> pd.DataFrame:
-        read.append((block.channel_index, block.first, block.stop))
-        return original(store, dataset, wanted, block)
+    def spy(store: LabelStore, name: str, *place: int) -> Any:
+        read.add((name, *place))
+        return original(store, name, *place)
 
-    monkeypatch.setattr(module, "_find", spy)
-    query(str(root), channel="XX.S00.*", start="2020-01-01T00:10", end="2020-01-01T00:20")
-    assert sorted(read) == [(0, 1, 2), (1, 1, 2)]
+    monkeypatch.setattr(LabelStore, "read", spy)
+    query(str(root), channel="XX.S00.*", label=1, start="2020-01-01T00:10", end="2020-01-01T00:20")
+    assert {place[1:] for place in read} == {(0, 1, 2), (1, 1, 2)}
 
 
 def test_names_that_a_person_gave_come_with_the_rows(tmp_path: Path) -> None:
@@ -173,6 +175,10 @@ def test_the_newest_run_is_asked_unless_another_is_named(tmp_path: Path) -> None
         ({"start": "yesterday"}, "start is 'yesterday'; expected a time"),
         ({"min_confidence": 90}, "expected 0 to 1"),
         ({"limit": 0}, "expected at least 1"),
+        ({"hours": "9-25"}, r"hours are '9-25'; expected hours of the day in UTC from 0 to 24"),
+        ({"hours": "night"}, "22-4"),
+        ({"hours": (7, 7)}, "'7-7'"),
+        ({"min_outlier": 2.0}, "no outlier score"),
     ],
 )
 def test_a_filter_that_can_fit_nothing_is_refused(root: Path, filters: dict[str, Any], sentence: str) -> None:
