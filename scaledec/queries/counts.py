@@ -170,7 +170,7 @@ def time_counts_of(source: Source, freq: str, filters: Filters) -> pd.DataFrame:
     return pd.DataFrame(table, index=index, columns=pd.Index(range(n_labels), name="label"))[list(labels)]
 
 
-def _offset(freq: str) -> pd.DateOffset:
+def _offset(freq: str) -> pd.offsets.BaseOffset:
     try:
         offset = pd.tseries.frequencies.to_offset(freq)
     except ValueError:
@@ -180,7 +180,7 @@ def _offset(freq: str) -> pd.DateOffset:
     return offset
 
 
-def _fixed_ns(offset: pd.DateOffset) -> int | None:
+def _fixed_ns(offset: pd.offsets.BaseOffset) -> int | None:
     """Nanoseconds of a length that is always the same; ``None`` for a calendar's."""
     if isinstance(offset, pd.offsets.Day):
         return offset.n * _DAY_NS
@@ -227,7 +227,7 @@ class _Rows:
         """Every different row once, sorted."""
         columns = [np.concatenate(parts) for parts in zip(*self.waiting, strict=True)]
         *keys, windows = columns or [np.empty(0, np.int64)] * (self.n_columns + 1)
-        frame = pd.DataFrame({**dict(enumerate(keys)), "windows": windows})
+        frame = pd.DataFrame(dict(enumerate(keys))).assign(windows=windows)
         added = frame.groupby(list(range(self.n_columns)), sort=True)["windows"].sum().reset_index()
         self.waiting = [[added[name].to_numpy() for name in added.columns]]
         self.n_waiting = len(added)

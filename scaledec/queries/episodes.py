@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -38,10 +38,18 @@ class Runs:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """All of them, in the order in which they are made from."""
+        return self.label, self.first_ns, self.last_ns, self.windows, self.confidence
+
     def take(self, chosen: npt.NDArray[np.bool_]) -> Runs:
         """Some of them."""
-        columns = (self.label, self.first_ns, self.last_ns, self.windows, self.confidence)
-        return Runs(*(column[chosen] for column in columns))
+        return Runs(*(column[chosen] for column in self.columns))
+
+    def and_then(self, later: Runs) -> Runs:
+        """These and later ones."""
+        return Runs(*map(np.concatenate, zip(self.columns, later.columns, strict=True)))
 
 
 def episodes(
@@ -123,7 +131,7 @@ def closed_runs(source: Source, wanted: Selection, joining_ns: int) -> Iterator[
             if len(open_runs):
                 yield channel_index, open_runs
             channel_index, open_runs = index, _NONE
-        runs = join_runs(_together(open_runs, found), joining_ns)
+        runs = join_runs(open_runs.and_then(found), joining_ns)
         # By label and time: where the label changes, the last run of one has been met.
         is_last = np.append(runs.label[1:] != runs.label[:-1], True)
         yield channel_index, runs.take(~is_last)
@@ -162,17 +170,6 @@ def join_runs(runs: Runs, joining_ns: int) -> Runs:
 _NONE = Runs(
     np.empty(0, np.int16), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 )
-
-
-def _together(before: Runs, after: Runs) -> Runs:
-    pairs = (
-        (before.label, after.label),
-        (before.first_ns, after.first_ns),
-        (before.last_ns, after.last_ns),
-        (before.windows, after.windows),
-        (before.confidence, after.confidence),
-    )
-    return Runs(*(np.concatenate(pair) for pair in pairs))
 
 
 def _frame(channel_index: int, runs: Runs) -> pd.DataFrame:

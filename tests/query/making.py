@@ -14,7 +14,7 @@ from scaledec.places import Places
 from scaledec.store.event_variables import NOT_A_TIME
 from scaledec.store.labels import LabelBlock, LabelStore
 from scaledec.synthetic.labels import SimulatedLabels
-from scaledec.vocabulary import TaskResult, parse_time
+from scaledec.vocabulary import TaskResult, WindowState, parse_time
 
 SETTINGS = SimulatedLabels(
     stations=2,
@@ -52,7 +52,11 @@ def write_event_labels(root: Path, *, max_events: int = 9) -> LabelStore:
             label[onset == NOT_A_TIME] = -1
             there = label >= 0
             confidence, distance = np.where(there, rng.random((2, *onset.shape)), np.nan).astype(np.float32)
-            store.write_region(LabelBlock(channel_index, first, label, confidence, distance, onset=onset))
+            state = np.where(there, WindowState.LABELLED, WindowState.NO_DATA).astype(np.uint8)
+            outlier = distance * np.float32(3)
+            store.write_region(
+                LabelBlock(channel_index, first, label, confidence, distance, outlier, state, onset=onset)
+            )
     Ledger(places.label_ledger("events")).append([TaskResult("events", "events", "done")])
     return store
 
@@ -73,6 +77,7 @@ def windows_of(store: LabelStore) -> pd.DataFrame:
                     "label": block.label[there],
                     "confidence": block.confidence[there],
                     "distance": block.distance[there],
+                    "outlier": block.outlier[there],
                 }
             )
         )

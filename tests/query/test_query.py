@@ -49,10 +49,10 @@ def make_labels(root: Path, run: str = "first", *, names: tuple[str, ...] | None
             shape = (2, windows.n_windows)
             label = rng.integers(0, N_CLUSTERS, shape).astype(np.int16)
             label[rng.random(shape) < 0.1] = -1
-            values = np.where(label >= 0, rng.random((2, *shape)), np.nan).astype(np.float32)
+            values = np.where(label >= 0, rng.random((3, *shape)), np.nan).astype(np.float32)
             state = np.where(label >= 0, WindowState.LABELLED, WindowState.NO_DATA).astype(np.uint8)
             store.write_region(
-                LabelBlock(channel_index, first, label, values[0], values[1], values[1], state)
+                LabelBlock(channel_index, first, label, values[0], values[1], values[2], state)
             )
     Ledger(Places.at(str(root)).label_ledger(run)).append([TaskResult("key", "fingerprint", "done")])
     return store
@@ -82,6 +82,7 @@ def everything(root: Path) -> pd.DataFrame:
                     "label": block.label[segment, window],
                     "confidence": block.confidence[segment, window],
                     "distance": block.distance[segment, window],
+                    "outlier": block.outlier[segment, window],
                 }
             )
     return pd.DataFrame(rows).sort_values(["channel", "start"], ignore_index=True)
@@ -107,6 +108,7 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
         {"start": "2020-01-01T00:15", "end": "2020-01-01T00:15:10", "label": [0, 1, 2]},
         "'2020-01-01T00:15' <= start < '2020-01-01T00:15:10'",
     ),
+    ({"min_outlier": 0.5, "min_confidence": 0.2}, "outlier >= 0.5 and confidence >= 0.2"),
     ({"hours": "0"}, "start.dt.hour == 0"),
     ({"hours": "23-1"}, "start.dt.hour == 23 or start.dt.hour == 0"),
     ({"hours": (1, 24), "label": 0}, "start.dt.hour >= 1 and label == 0"),
@@ -130,7 +132,7 @@ def test_a_limit_gives_the_first_rows(root: Path, everything: pd.DataFrame, limi
 def test_columns_have_the_same_types_with_and_without_rows(root: Path) -> None:
     full, empty = query(str(root)), query(str(root), start="2030-01-01")
     assert len(empty) == 0
-    assert list(full.columns) == ["channel", "start", "end", "label", "confidence", "distance"]
+    assert list(full.columns) == ["channel", "start", "end", "label", "confidence", "distance", "outlier"]
     assert full.drop(columns="channel").dtypes.equals(empty.drop(columns="channel").dtypes)
     assert full["start"].dtype == "datetime64[ns]"
     assert full["label"].dtype == np.int16
@@ -178,7 +180,6 @@ def test_the_newest_run_is_asked_unless_another_is_named(tmp_path: Path) -> None
         ({"hours": "9-25"}, r"hours are '9-25'; expected hours of the day in UTC from 0 to 24"),
         ({"hours": "night"}, "22-4"),
         ({"hours": (7, 7)}, "'7-7'"),
-        ({"min_outlier": 2.0}, "no outlier score"),
     ],
 )
 def test_a_filter_that_can_fit_nothing_is_refused(root: Path, filters: dict[str, Any], sentence: str) -> None:
