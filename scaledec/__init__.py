@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scaledec.estimator import DeepEmbeddedClustering
     from scaledec.pipeline.report import write_report
     from scaledec.pipeline.select_k import select_k
+    from scaledec.queries.compare import compare
     from scaledec.queries.counts import count_by, counts_in_time
     from scaledec.queries.detections import detections
     from scaledec.queries.episodes import episodes
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "build_cube",
     "cluster",
+    "compare",
     "count_by",
     "counts_in_time",
     "detections",
@@ -76,6 +78,7 @@ _ELSEWHERE = {
     "DeepEmbeddedClustering": "scaledec.estimator",
     "count_by": "scaledec.queries.counts",
     "counts_in_time": "scaledec.queries.counts",
+    "compare": "scaledec.queries.compare",
     "detections": "scaledec.queries.detections",
     "episodes": "scaledec.queries.episodes",
     "flatten_time": "scaledec.store.datasets",

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import ask, demo, drift, learn, report, similar, sql, work
+from scaledec.cli import ask, compare, demo, drift, learn, report, similar, sql, work
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -51,6 +51,7 @@ for _command in (
     *drift.COMMANDS,
     *report.COMMANDS,
     *sql.COMMANDS,
+    *compare.COMMANDS,
 ):
     _verbs.add_command(_command)
 
