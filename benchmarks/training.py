@@ -41,8 +41,9 @@ from scaledec.location import Location
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Scale
 from scaledec.stages.pretrain import PretrainJob, pretrain_loop
-from scaledec.training.data import fit_normaliser, load_windows
+from scaledec.training.placement import load_windows
 from scaledec.training.session import Metrics, SaveInto, TrainingSession
+from scaledec.training.sources import fit_normaliser
 
 FRAMES, FREQUENCIES, BATCH = 100, 87, 64
 SPEC = NetworkSpec(FRAMES, FREQUENCIES, (), 9, "jenkins2021")
@@ -65,6 +66,10 @@ class NoiseWindows:
         rng = np.random.default_rng(0)
         noise = rng.standard_normal((self.n, FRAMES, FREQUENCIES), dtype=np.float32)
         yield noise.cumsum(1) - 100
+
+    def read(self, first: int, stop: int) -> npt.NDArray[np.floating]:
+        """Windows ``[first, stop)``."""
+        return next(self.blocks())[first:stop]
 
 
 class Bare:

@@ -268,7 +268,7 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
         from scaledec.numerics.nets.presets import NetworkSpec
         from scaledec.stages.pretrain import PretrainJob
         from scaledec.training.arrays import standard_normaliser
-        from scaledec.training.data import ArrayWindows
+        from scaledec.training.sources import ArrayWindows
 
         *planes, frames, frequencies = windows.shape[1:]
         held_out = np.zeros(len(windows), bool)
@@ -293,7 +293,7 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
 
     def _cluster_job(self, pretrain: PretrainJob, windows: Float32) -> ClusterJob:
         from scaledec.stages.cluster import ClusterJob
-        from scaledec.training.data import ArrayWindows
+        from scaledec.training.sources import ArrayWindows
 
         # Every window is clustered; the held-out ones have done their work.
         source = ArrayWindows(windows, np.zeros(len(windows), bool))

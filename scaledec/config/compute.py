@@ -44,6 +44,10 @@ class ComputeConfig(Section):
     """distributed: Dask for the cube, Ray for training and labels; serial: all in this process."""
     price_per_core_hour: NonNegative | None = None
     """What a core costs for an hour, in any currency: `scaledec plan` then says what the rest will cost."""
+    training_set: Literal["auto", "memory", "stream"] = "auto"
+    """Where the windows that are trained on are kept. memory: on the GPU if they fit, else in main memory;
+    stream: in training.zarr, read as they are needed, with about 1 GB of them in memory; auto: in memory if
+    they take no more than half of what is free. The same batches, to the bit, in each case."""
     dask: DaskConfig = DaskConfig()
     """Where cube tasks run."""
     ray: RayConfig = RayConfig()

@@ -92,7 +92,7 @@ def pretrain(config: Config, resources: Resources) -> Outcome:
     """
     from scaledec.stages.pretrain import PretrainJob, pretrain_loop
     from scaledec.store.training import TrainingStore
-    from scaledec.training.data import StoredWindows
+    from scaledec.training.sources import StoredWindows
 
     started = time.perf_counter()
     places, run = _claim_run(config)

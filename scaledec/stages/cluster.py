@@ -29,6 +29,7 @@ from scaledec.stages.cluster_results import (
     embed_all,
     finite_windows,
     largest_first,
+    load_split,
     separation,
     write_assignments,
     write_metrics,
@@ -38,7 +39,7 @@ from scaledec.stages.cluster_target import cell_variance
 from scaledec.stages.pretrain import PRETRAINED
 from scaledec.stages.run_folder import check_fingerprint, finished_facts
 from scaledec.training.checkpoint import load_state
-from scaledec.training.data import TrainingData, load_windows
+from scaledec.training.data import TrainingData
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession
 
@@ -74,8 +75,7 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
     if finished is not None:
         return finished
     pretrained = _pretrained_model(session, job)
-    training = finite_windows(load_windows(job.source, pretrained.normaliser, validation=False))
-    training = training.to(session.device)
+    training = finite_windows(load_split(session, job, pretrained, validation=False))
     z_pretrained = embed_all(session, pretrained, training)
 
     with session.latest_checkpoint() as folder:
@@ -106,7 +106,7 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
         session.report(record)
     if job.training_set is not None:
         labelled = Labelled(pretrained, baselines, model, training, z_pretrained, z_final)
-        write_assignments(session, job.training_set, job.source, labelled)
+        write_assignments(session, job, labelled)
     if session.rank == 0:
         facts = _facts(job, outcome, starts, pretrained)
         facts["separation"] = {n: separation(m, z_pretrained) for n, m in baselines.items()}
@@ -127,7 +127,7 @@ def _train(
 ) -> tuple[SavedModel, tuple[Record, ...]]:
     """DEC, IDEC or N2D from their first centroids, or from a checkpoint."""
     assert job.method in ("dec", "idec", "n2d")
-    variance = cell_variance(session, training.windows)
+    variance = cell_variance(session, training)
 
     def weights(gamma: float) -> LossWeights:
         return loss_weights(

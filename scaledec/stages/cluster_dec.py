@@ -209,7 +209,7 @@ class DecTraining:
             self._session,
             self._network,
             self._centroids,
-            self._data.windows,
+            self._data,
             alpha=self._settings.alpha,
             table_bytes=self._settings.table_bytes,
         )

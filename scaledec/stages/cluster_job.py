@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from scaledec.config import Config, pretrain_fingerprint, run_fingerprint
 from scaledec.location import Location
 from scaledec.numerics.augment import Augmentation
-from scaledec.training.data import StoredWindows, WindowSource
+from scaledec.training.placement import Placement
+from scaledec.training.sources import StoredWindows, WindowSource
 
 __all__ = ["ClusterJob", "ClusterOutcome", "Method"]
 
@@ -58,6 +59,8 @@ class ClusterJob:
     """Of the settings; a model or checkpoint of another one is refused."""
     pretrain_fingerprint: str = ""
     """Of the settings of the pretrained model; one of other settings is refused."""
+    placement: Placement = "auto"
+    """Where the windows are kept while training; it changes no number."""
     table_bytes: int = 256 * 2**20
     """Largest table of soft assignments kept in memory; it changes the speed, not the numbers."""
 
@@ -73,6 +76,7 @@ class ClusterJob:
             run=run,
             source=StoredWindows(training_set),
             training_set=training_set,
+            placement=config.compute.training_set,
             fingerprint=run_fingerprint(config),
             pretrain_fingerprint=pretrain_fingerprint(config),
             **config.cluster.model_dump(),

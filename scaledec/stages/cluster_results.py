@@ -23,11 +23,13 @@ from scaledec.numerics.metrics import (
     effective_clusters,
     simplified_silhouette,
 )
+from scaledec.stages.cluster_job import ClusterJob
 from scaledec.stages.cluster_start import Starts
-from scaledec.stages.cluster_target import gather_rows
+from scaledec.stages.cluster_target import embed_share, gather_rows
 from scaledec.store.training import TrainingStore
-from scaledec.training.data import TrainingData, WindowSource, load_windows, rank_slice
-from scaledec.training.saved_model import SavedModel, embed_tensor
+from scaledec.training.data import TrainingData
+from scaledec.training.placement import load_windows
+from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "embed_all",
     "finite_windows",
     "largest_first",
+    "load_split",
     "separation",
     "write_assignments",
     "write_metrics",
@@ -79,7 +82,9 @@ def finite_windows(data: TrainingData) -> TrainingData:
     TrainingError
         If no window is left.
     """
-    finite = torch.cat([w.isfinite().flatten(1).all(dim=1) for w in torch.split(data.windows, _BLOCK)])
+    finite = torch.cat(
+        [b.windows.isfinite().flatten(1).all(dim=1).cpu() for b in data.in_order(batch=_BLOCK)]
+    )
     if finite.all():
         return data
     if not finite.any():
@@ -87,13 +92,26 @@ def finite_windows(data: TrainingData) -> TrainingData:
             f"none of the {len(data)} training windows is finite after normalising: build the training set "
             "again from a cube without missing samples (windows.min_coverage: 1)"
         )
-    return TrainingData(data.windows[finite], data.sample[finite])
+    return data.subset(finite)
+
+
+def load_split(
+    session: TrainingSession, job: ClusterJob, pretrained: SavedModel, *, validation: bool
+) -> TrainingData:
+    """The windows of one split, normalised as the network was taught, where the job wants them."""
+    return load_windows(
+        job.source,
+        pretrained.normaliser,
+        validation=validation,
+        placement=job.placement,
+        device=session.device,
+        ranks=session.world_size,
+    )
 
 
 def embed_all(session: TrainingSession, model: SavedModel, data: TrainingData) -> Float32:
     """Embeddings (window, latent) of all windows on every rank; each rank encodes its share."""
-    share = rank_slice(len(data), session.rank, session.world_size)
-    z: Float32 = gather_rows(session, embed_tensor(model.network, data.windows[share]), len(data)).numpy()
+    z: Float32 = gather_rows(session, embed_share(session, model.network, data), len(data)).numpy()
     return z
 
 
@@ -156,20 +174,19 @@ def write_metrics(session: TrainingSession, run: Location, history: Sequence[Map
         run.child(CLUSTER_METRICS_FILE).write_bytes(lines.encode())
 
 
-def write_assignments(
-    session: TrainingSession, location: Location, source: WindowSource, labelled: Labelled
-) -> None:
+def write_assignments(session: TrainingSession, job: ClusterJob, labelled: Labelled) -> None:
     """Add embeddings and labels of every sampled window, held-out ones included, to the training set.
 
     Every rank calls this; rank 0 writes. Rejected windows get label -1 and NaN.
     """
-    sample, before, after = _all_embeddings(session, source, labelled)
+    sample, before, after = _all_embeddings(session, job, labelled)
     if session.rank != 0:
         return
-    n = len(source.is_validation())
+    assert job.training_set is not None, "assignments are kept in a training set"
+    n = len(job.source.is_validation())
     found = assign_all(labelled.model, after)
     kmeans, gmm = (assign_all(labelled.baselines[name], before) for name in ("kmeans", "gmm"))
-    TrainingStore.open(location).add_assignments(
+    TrainingStore.open(job.training_set).add_assignments(
         {
             "embedding_pretrained": _at(sample, before, n, math.nan),
             "label_kmeans": _at(sample, kmeans.label, n, -1),
@@ -184,14 +201,13 @@ def write_assignments(
 
 
 def _all_embeddings(
-    session: TrainingSession, source: WindowSource, labelled: Labelled
+    session: TrainingSession, job: ClusterJob, labelled: Labelled
 ) -> tuple[npt.NDArray[np.int64], Float32, Float32]:
     """Row in the training set, embedding before and embedding after, of trained and held-out windows."""
     sample, before, after = labelled.training.sample.numpy(), labelled.z_pretrained, labelled.z_final
-    if not source.is_validation().any():
+    if not job.source.is_validation().any():
         return sample, before, after
-    held_out = finite_windows(load_windows(source, labelled.pretrained.normaliser, validation=True))
-    held_out = held_out.to(session.device)
+    held_out = finite_windows(load_split(session, job, labelled.pretrained, validation=True))
     z_before = embed_all(session, labelled.pretrained, held_out)
     z_after = embed_all(session, labelled.model, held_out)
     return (

@@ -20,14 +20,24 @@ from scaledec.numerics.dec.assignment import (
     log_target_distribution,
 )
 from scaledec.numerics.nets.base import Autoencoder
-from scaledec.training.data import rank_slice
+from scaledec.training.data import TrainingData, rank_slice
 from scaledec.training.saved_model import embed_tensor
 from scaledec.training.session import TrainingSession
 
-__all__ = ["FrozenEncoder", "Snapshot", "cell_variance", "gather_rows", "sum_over_ranks", "take_snapshot"]
+__all__ = [
+    "FrozenEncoder",
+    "Snapshot",
+    "cell_variance",
+    "embed_share",
+    "gather_rows",
+    "sum_over_ranks",
+    "take_snapshot",
+]
 
 _WINDOWS = 64
 """Windows whose cells are summed at once: temporaries of a few MB."""
+_ENCODED = 1024
+"""Windows handed to the encoder at once, which takes them in chunks of its own."""
 _ROWS = 16_384
 """Windows whose distances are computed at once: a few MB, whatever the training set's size."""
 
@@ -48,11 +58,15 @@ class FrozenEncoder:
     def assign(self, windows: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
         """Embedding (n, latent) and log q (n, cluster), on the CPU, of windows (n, [plane,] ...)."""
         z_ND = embed_tensor(self.network, windows)
+        return z_ND, self.log_assignment(z_ND, alpha)
+
+    def log_assignment(self, z_ND: Tensor, alpha: float) -> Tensor:
+        """log q (n, cluster) of embeddings (n, latent), on the CPU."""
         log_q = z_ND.new_empty((len(z_ND), len(self.centroids)))
         for start in range(0, len(z_ND), _ROWS):
             rows = slice(start, start + _ROWS)
             log_q[rows] = log_soft_assignment(z_ND[rows], self.centroids, alpha)
-        return z_ND, log_q
+        return log_q
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ def take_snapshot(
     session: TrainingSession,
     network: Autoencoder,
     centroids: Tensor,
-    windows: Tensor,
+    data: TrainingData,
     *,
     alpha: float,
     table_bytes: int,
@@ -97,17 +111,17 @@ def take_snapshot(
         Every rank calls this together.
     network, centroids
         As they are now.
-    windows
-        All normalised training windows (window, frame, frequency), the same on each rank.
+    data
+        All training windows, the same on each rank.
     alpha
         Degrees of freedom of the soft assignment.
     table_bytes
         Keep the soft assignments of all windows if they take no more than this.
     """
-    n, n_clusters = len(windows), len(centroids)
-    share = rank_slice(n, session.rank, session.world_size)
+    n, n_clusters = len(data), len(centroids)
     frozen = FrozenEncoder.of(network, centroids)
-    z_ND, log_q = frozen.assign(windows[share], alpha)
+    z_ND = embed_share(session, frozen.network, data)
+    log_q = frozen.log_assignment(z_ND, alpha)
     labels = log_q.argmax(dim=1)
     sums = [
         cluster_frequencies(log_q),
@@ -129,14 +143,20 @@ def take_snapshot(
     )
 
 
-def cell_variance(session: TrainingSession, windows: torch.Tensor) -> float:
+def embed_share(session: TrainingSession, network: Autoencoder, data: TrainingData) -> Tensor:
+    """Embedding (window, latent) of this rank's share of the windows, on the CPU."""
+    batches = data.in_order(batch=_ENCODED, rank=session.rank, world_size=session.world_size)
+    parts = [embed_tensor(network, batch.windows) for batch in batches]
+    return torch.cat(parts) if parts else torch.empty((0, network.latent))
+
+
+def cell_variance(session: TrainingSession, data: TrainingData) -> float:
     """Variance of all cells of all windows, in float64; each rank sums over its share."""
-    share = windows[rank_slice(len(windows), session.rank, session.world_size)]
     sums = torch.zeros(2, dtype=torch.float64)
-    for start in range(0, len(share), _WINDOWS):
-        cells = share[start : start + _WINDOWS].double()
+    for batch in data.in_order(batch=_WINDOWS, rank=session.rank, world_size=session.world_size):
+        cells = batch.windows.double()
         sums += torch.stack([cells.sum(), cells.square().sum()]).cpu()
-    mean, mean_square = (sum_over_ranks(session, sums) / windows.numel()).tolist()
+    mean, mean_square = (sum_over_ranks(session, sums) / (len(data) * data.cells)).tolist()
     return float(mean_square - mean**2)
 
 

@@ -31,9 +31,11 @@ from scaledec.training.checkpoint import (
     with_prefix,
     without_prefix,
 )
-from scaledec.training.data import Moved, TrainingData, fit_normaliser, load_windows
+from scaledec.training.data import Moved, TrainingData
+from scaledec.training.placement import load_windows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession, sum_gradients
+from scaledec.training.sources import fit_normaliser
 
 __all__ = ["METRICS_FILE", "PRETRAINED", "PretrainJob", "PretrainOutcome", "pretrain_loop"]
 
@@ -67,8 +69,13 @@ def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome
     if finished is not None:
         return finished
     normaliser = job.normaliser or fit_normaliser(job.normalise, job.source, clip_db=job.clip_db)
-    training_windows = load_windows(job.source, normaliser, validation=False).to(session.device)
-    validation_windows = load_windows(job.source, normaliser, validation=True).to(session.device)
+    where: dict[str, Any] = {
+        "placement": job.placement,
+        "device": session.device,
+        "ranks": session.world_size,
+    }
+    training_windows = load_windows(job.source, normaliser, validation=False, **where)
+    validation_windows = load_windows(job.source, normaliser, validation=True, **where)
     progress = _Progress.start(session, job)
     saved_at = time.monotonic()
 
@@ -239,7 +246,7 @@ def _mean_error(
             x = batch.windows
             x_hat_NPTF = network.reconstruct_from_embedding(x) if from_embedding else network(x)[0]
             total += mse_loss(x_hat_NPTF, x, reduction="sum")
-    mean = float(session.all_reduce(total)) / windows.windows.numel()
+    mean = float(session.all_reduce(total)) / (len(windows) * windows.cells)
     _check_finite(mean, "validation", job, progress)
     return mean
 

@@ -9,7 +9,8 @@ from scaledec.location import Location
 from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Kind, Normaliser
-from scaledec.training.data import WindowSource
+from scaledec.training.placement import Placement
+from scaledec.training.sources import WindowSource
 
 __all__ = ["PretrainJob", "PretrainOutcome"]
 
@@ -42,6 +43,8 @@ class PretrainJob:
     """Of initial weights, shuffling and moves."""
     fingerprint: str = ""
     """Of the settings; a model or checkpoint of another one is refused."""
+    placement: Placement = "auto"
+    """Where the windows are kept while training; it changes no number."""
     checkpoint_interval_s: float = 5.0
     """A checkpoint after the first epoch that ends this long after the last one: 0 keeps every epoch."""
 
@@ -72,6 +75,7 @@ class PretrainJob:
             learning_rate=pretrain.learning_rate,
             patience=pretrain.patience,
             seed=pretrain.seed,
+            placement=config.compute.training_set,
             fingerprint=pretrain_fingerprint(config),
         )
 

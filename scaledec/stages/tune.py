@@ -22,10 +22,12 @@ from scaledec.location import Location
 from scaledec.numerics.metrics import sampled_silhouette
 from scaledec.stages.cluster import ClusterJob, cluster_loop
 from scaledec.stages.cluster_results import assign_all
+from scaledec.stages.cluster_target import embed_share
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, pretrain_loop
-from scaledec.training.data import StoredWindows, load_windows
-from scaledec.training.saved_model import SavedModel, embed_tensor
+from scaledec.training.placement import load_windows
+from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import LocalSession
+from scaledec.training.sources import StoredWindows
 
 __all__ = [
     "Trial",
@@ -217,17 +219,20 @@ def _cluster(
     outcome = cluster_loop(session, replace(job, training_set=None))
     pretrained = SavedModel.load(place.child(PRETRAINED), device=session.device)
     model = SavedModel.load(place, device=session.device)
-    data = load_windows(job.source, model.normaliser, validation=False)
-    rows = _judged(len(data), context.config.tune.seed)
-    z_before, z_after = (embed_tensor(m.network, data.windows[rows]).numpy() for m in (pretrained, model))
+    data = load_windows(job.source, model.normaliser, validation=False, placement=job.placement)
+    data = data.subset(_judged(len(data), context.config.tune.seed))
+    z_before, z_after = (embed_share(session, m.network, data).numpy() for m in (pretrained, model))
     labels = assign_all(model, z_after).label
     found = sampled_silhouette(z_before, labels) if len(np.unique(labels)) > 1 else None
     return TrialResult(trial, "done", silhouette=found, epochs=outcome.epochs)
 
 
 def _judged(n: int, seed: int) -> torch.Tensor:
+    """Which of ``n`` windows a clustering is judged by, the same for all."""
     rng = np.random.default_rng(seed & 0xFFFF_FFFF_FFFF_FFFF)
-    return torch.from_numpy(np.sort(rng.permutation(n)[:_JUDGED_WINDOWS]))
+    kept = torch.zeros(n, dtype=torch.bool)
+    kept[torch.from_numpy(rng.permutation(n)[:_JUDGED_WINDOWS])] = True
+    return kept
 
 
 def _device(gpu: bool | Literal["auto"]) -> torch.device:

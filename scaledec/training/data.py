@@ -1,104 +1,28 @@
-"""Training windows in memory, and the order in which every rank sees them.
+"""Normalised windows in memory, and the order in which every rank sees them, wherever they are kept.
 
 A batch of an epoch is the same set of windows for any number of ranks; each rank takes its slice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scaledec.errors import TrainingError
-from scaledec.location import Location
 from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.nets.base import with_planes
-from scaledec.numerics.normalise import Kind, Normaliser, Scale
-from scaledec.store.training import VALIDATION, TrainingStore
 
-__all__ = [
-    "ArrayWindows",
-    "Batch",
-    "Moved",
-    "StoredWindows",
-    "TrainingData",
-    "WindowSource",
-    "epoch_order",
-    "fit_normaliser",
-    "load_windows",
-    "rank_slice",
-]
+__all__ = ["Batch", "Moved", "TrainingData", "epoch_groups", "epoch_order", "rank_slice"]
 
-# Windows handed on at once by sources that have them all: some tens of MB.
-_BLOCK = 1024
-
-
-class WindowSource(Protocol):
-    """Where sampled windows come from, before normalisation; picklable, opened where it is read."""
-
-    @property
-    def scale(self) -> Scale:
-        """Scale of the windows' cells."""
-        ...
-
-    def is_validation(self) -> npt.NDArray[np.bool_]:
-        """Which windows are held out, shape (window,)."""
-        ...
-
-    def blocks(self) -> Iterator[npt.NDArray[np.floating]]:
-        """All windows in order, as blocks (window, [plane,] frame, frequency) of any length."""
-        ...
-
-
-@dataclass(frozen=True)
-class ArrayWindows:
-    """Windows that are already in memory."""
-
-    windows: npt.NDArray[np.floating]
-    """(window, frame, frequency), or with planes before the frames, in the scale below."""
-    held_out: npt.NDArray[np.bool_]
-    """(window,): whether it is for validation."""
-    scale: Scale = "db"
-
-    def is_validation(self) -> npt.NDArray[np.bool_]:
-        """Which windows are held out, shape (window,)."""
-        return self.held_out
-
-    def blocks(self) -> Iterator[npt.NDArray[np.floating]]:
-        """All windows in order."""
-        for start in range(0, len(self.windows), _BLOCK):
-            yield self.windows[start : start + _BLOCK]
-
-
-@dataclass(frozen=True)
-class StoredWindows:
-    """The windows of a training set on disk."""
-
-    location: Location
-    """Of the training set."""
-
-    @property
-    def scale(self) -> Scale:
-        """Scale of the windows' cells."""
-        return self._store.template.scale
-
-    def is_validation(self) -> npt.NDArray[np.bool_]:
-        """Which windows are held out, shape (window,)."""
-        return np.equal(self._store.split, VALIDATION)
-
-    def blocks(self) -> Iterator[npt.NDArray[np.floating]]:
-        """All windows in order, shard by shard."""
-        for _, windows in self._store.iter_blocks():
-            yield windows
-
-    @property
-    def _store(self) -> TrainingStore:
-        return TrainingStore.open(self.location)
+GROUP_CELLS = 2**27
+"""Values of the windows that are shuffled together: 512 MB. Training sets up to this size are shuffled as a
+whole; of larger ones, blocks are drawn at random for one group after another, so that no more than two groups
+need be in memory. The order is the same where all of it is."""
+BLOCKS_PER_GROUP = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +59,7 @@ class Moved:
 
 
 class TrainingData:
-    """Normalised windows in memory.
+    """Normalised windows in the memory of this machine or of its device.
 
     Parameters
     ----------
@@ -144,42 +68,76 @@ class TrainingData:
     sample
         Row of each window in the training set it was taken from, int64 (window,); by default its
         position.
+    device
+        Where batches are wanted; by default where the windows lie. Windows of host memory travel batch by
+        batch.
+    group
+        Windows that are shuffled together; by default as many as :data:`GROUP_CELLS` makes them.
     """
 
-    def __init__(self, windows: Tensor, sample: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        windows: Tensor,
+        sample: Tensor | None = None,
+        *,
+        device: torch.device | None = None,
+        group: int | None = None,
+    ) -> None:
         self.windows = windows
+        self.shape = tuple(windows.shape[1:])
         self.sample = torch.arange(len(windows)) if sample is None else sample
+        self.device = windows.device if device is None else device
+        self.group = group
 
     def __len__(self) -> int:
-        return len(self.windows)
+        return len(self.sample)
 
     @property
     def cells(self) -> int:
         """Values of a window: planes times frames times frequencies."""
-        return self.windows[:1].numel()
+        return math.prod(self.shape)
 
-    def to(self, device: torch.device) -> TrainingData:
-        """The same windows on a device."""
-        return TrainingData(self.windows.to(device), self.sample)
+    def subset(self, kept: Tensor) -> TrainingData:
+        """Those of the windows that a mask (window,) marks."""
+        windows = self.windows[kept.to(self.windows.device)]
+        return TrainingData(windows, self.sample[kept], device=self.device, group=self.group)
 
     def shuffled(
         self, *, batch: int, seed: int, epoch: int, rank: int = 0, world_size: int = 1
     ) -> Iterator[Batch]:
         """This rank's share of every batch of an epoch; only ``seed`` and ``epoch`` decide the order."""
-        order = epoch_order(len(self), seed, epoch)
-        for start in range(0, len(self), batch):
-            members = order[start : start + batch]
-            position = members[rank_slice(len(members), rank, world_size)]
-            # index_select copies whole rows in parallel; the new axis makes the plane without a copy.
-            x = self.windows.index_select(0, position.to(self.windows.device))
-            yield Batch(with_planes(x), position, len(members))
+        for position, n_global in self._positions(self._order(seed, epoch), batch, rank, world_size):
+            yield Batch(with_planes(self._rows(position)), position, n_global)
 
     def in_order(self, *, batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """This rank's share of all windows, once, in storage order."""
         share = rank_slice(len(self), rank, world_size)
         for start in range(share.start, share.stop, batch):
             stop = min(start + batch, share.stop)
-            yield Batch(with_planes(self.windows[start:stop]), torch.arange(start, stop), len(self))
+            x = self.windows[start:stop].to(self.device)
+            yield Batch(with_planes(x), torch.arange(start, stop), len(self))
+
+    def _order(self, seed: int, epoch: int) -> Tensor:
+        return torch.cat(self._groups(seed, epoch))
+
+    def _groups(self, seed: int, epoch: int) -> list[Tensor]:
+        return epoch_groups(len(self), seed, epoch, self.group or max(1, GROUP_CELLS // self.cells))
+
+    @staticmethod
+    def _positions(order: Tensor, batch: int, rank: int, world_size: int) -> Iterator[tuple[Tensor, int]]:
+        """This rank's positions in each batch, and how many windows the batch has."""
+        for start in range(0, len(order), batch):
+            members = order[start : start + batch]
+            yield members[rank_slice(len(members), rank, world_size)], len(members)
+
+    def _rows(self, position: Tensor) -> Tensor:
+        if self.device == self.windows.device:
+            # index_select copies whole rows in parallel.
+            return self.windows.index_select(0, position.to(self.device))
+        # Pinned memory lets the copy to the device overlap with its work; torch keeps it until it is done.
+        rows = torch.empty((len(position), *self.shape), pin_memory=self.device.type == "cuda")
+        torch.index_select(self.windows, 0, position, out=rows)
+        return rows.to(self.device, non_blocking=True)
 
 
 def rank_slice(n: int, rank: int, world_size: int) -> slice:
@@ -193,68 +151,28 @@ def rank_slice(n: int, rank: int, world_size: int) -> slice:
     return slice(n * rank // world_size, n * (rank + 1) // world_size)
 
 
-def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """A permutation of ``n``, int64, that depends on nothing but the arguments."""
+def epoch_order(n: int, seed: int, epoch: int, group: int | None = None) -> Tensor:
+    """A permutation of ``n``, int64, that depends on nothing but the arguments; see :func:`epoch_groups`."""
+    return torch.cat(epoch_groups(n, seed, epoch, n if group is None else group))
+
+
+def epoch_groups(n: int, seed: int, epoch: int, group: int) -> list[Tensor]:
+    """A permutation of ``n``, int64, in parts that can be made one after another.
+
+    Each part holds consecutive positions from :data:`BLOCKS_PER_GROUP` random places, in random order,
+    ``group`` or fewer in all. Up to ``group`` positions are one part: a permutation as any other.
+    """
     generator = np.random.Generator(np.random.PCG64([seed & 0xFFFF_FFFF_FFFF_FFFF, epoch]))
-    return torch.from_numpy(generator.permutation(n))
+    if n <= group:
+        return [torch.from_numpy(generator.permutation(n))]
+    block = max(1, group // BLOCKS_PER_GROUP)
+    starts = generator.permutation(-(-n // block)) * block
+    per_group = max(1, group // block)
+    return [
+        torch.from_numpy(generator.permutation(_members(starts[i : i + per_group].tolist(), block, n)))
+        for i in range(0, len(starts), per_group)
+    ]
 
 
-def fit_normaliser(
-    kind: Kind, source: WindowSource, *, clip_db: tuple[float, float] | None = None
-) -> Normaliser:
-    """A normaliser fitted on the training split of ``source``, whose power is clipped to ``clip_db`` first.
-
-    Raises
-    ------
-    TrainingError
-        If no training window has contrast.
-    """
-    training = _parts(source, ~source.is_validation())
-    return Normaliser.fit(kind, training, scale=source.scale, clip_db=clip_db)
-
-
-def load_windows(source: WindowSource, normaliser: Normaliser, *, validation: bool | None) -> TrainingData:
-    """Read and normalise one split.
-
-    Parameters
-    ----------
-    source
-        Where the windows come from.
-    normaliser
-        Applied to each window.
-    validation
-        ``True``: the held-out windows; ``False``: those to train on; ``None``: all.
-
-    Raises
-    ------
-    TrainingError
-        If the split is empty.
-    """
-    held_out = source.is_validation()
-    wanted = np.ones(len(held_out), bool) if validation is None else held_out == validation
-    n = int(wanted.sum())
-    if n == 0:
-        raise TrainingError(
-            f"the {'validation' if validation else 'training'} split holds none of the {len(held_out)} "
-            "sampled windows; "
-            "raise pretrain.windows, change pretrain.validation or widen the archive's extent"
-        )
-    windows: Tensor | None = None
-    filled = 0
-    for part in _parts(source, wanted):
-        normalised = torch.from_numpy(normaliser.apply(part))
-        windows = torch.empty((n, *part.shape[1:])) if windows is None else windows
-        windows[filled : filled + len(part)] = normalised
-        filled += len(part)
-    assert windows is not None
-    return TrainingData(windows, torch.from_numpy(np.flatnonzero(wanted)))
-
-
-def _parts(source: WindowSource, wanted: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.floating]]:
-    """The wanted windows of each block that has any."""
-    start = 0
-    for block in source.blocks():
-        mask = wanted[start : start + len(block)]
-        start += len(block)
-        if mask.any():
-            yield block[mask]
+def _members(starts: Sequence[int], block: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.concatenate([np.arange(start, min(start + block, n)) for start in starts])

@@ -21,9 +21,9 @@ from scaledec.numerics.metrics import (
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.stages.cluster import ClusterJob, cluster_loop
 from scaledec.stages.pretrain import PretrainJob, pretrain_loop
-from scaledec.training.data import ArrayWindows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import LocalSession
+from scaledec.training.sources import ArrayWindows
 
 pytestmark = pytest.mark.heavy
 

@@ -23,9 +23,9 @@ from scaledec.errors import EngineError, TrainingError
 from scaledec.location import Location
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, PretrainOutcome, pretrain_loop
-from scaledec.training.data import ArrayWindows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import Metrics, SaveInto, TrainingSession
+from scaledec.training.sources import ArrayWindows
 from tests.engines.ray_cluster import kill_session, processes_of_session
 from tests.stages.cluster_ranks import ridges
 

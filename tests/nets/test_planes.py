@@ -13,8 +13,10 @@ from scaledec.errors import ConfigError
 from scaledec.location import Location
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Kind, Normaliser
-from scaledec.training.data import ArrayWindows, TrainingData, fit_normaliser, load_windows
+from scaledec.training.data import TrainingData
+from scaledec.training.placement import load_windows
 from scaledec.training.saved_model import SavedModel
+from scaledec.training.sources import ArrayWindows, fit_normaliser
 
 SPEC = NetworkSpec(12, 9, (4, 8), 3, planes=3)
 

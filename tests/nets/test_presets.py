@@ -22,8 +22,8 @@ from scaledec.numerics.nets.presets import LATENT, NetworkSpec, Preset
 from scaledec.numerics.normalise import Kind, Normaliser
 from scaledec.stages.cluster import ClusterJob, cluster_loop
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, pretrain_loop
-from scaledec.training.data import ArrayWindows
 from scaledec.training.saved_model import SavedModel
+from scaledec.training.sources import ArrayWindows
 from tests.nets.published import DAS_CUBE, JENKINS2021, SNOVER2020, ZCLUST, Published
 
 PRESETS: tuple[Preset, ...] = get_args(Preset)

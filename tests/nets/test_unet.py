@@ -22,9 +22,10 @@ from scaledec.numerics.nets.unet import UNetAutoencoder
 from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining
 from scaledec.stages.cluster_start import find_starts
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, PretrainOutcome, pretrain_loop
-from scaledec.training.data import ArrayWindows, TrainingData
+from scaledec.training.data import TrainingData
 from scaledec.training.saved_model import SavedModel, embed_tensor
 from scaledec.training.session import LocalSession, Metrics, TrainingSession
+from scaledec.training.sources import ArrayWindows
 from tests.stages.cluster_ranks import ridges, run_ranks
 
 WINDOWS = ridges(96, side=16)[0]

@@ -15,8 +15,8 @@ from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.stages.cluster import ClusterJob
 from scaledec.stages.pretrain import PretrainJob, pretrain_loop
 from scaledec.store.training import TrainingStore, TrainingTemplate
-from scaledec.training.data import StoredWindows
 from scaledec.training.session import LocalSession
+from scaledec.training.sources import StoredWindows
 from scaledec.vocabulary import ChannelId
 from tests.stages.cluster_ranks import ridges
 

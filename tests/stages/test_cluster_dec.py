@@ -142,7 +142,9 @@ def test_the_target_of_any_batch_is_that_of_the_full_float64_table(
     position = torch.tensor([7, 300, 12])
 
     def targets(session: TrainingSession) -> tuple[Tensor, Tensor]:
-        snapshot = take_snapshot(session, network, centroids, windows, alpha=1.0, table_bytes=table_bytes)
+        snapshot = take_snapshot(
+            session, network, centroids, TrainingData(windows), alpha=1.0, table_bytes=table_bytes
+        )
         return snapshot.frequencies, snapshot.log_target(windows[position], position).exp()
 
     for frequencies, target in run_ranks(world_size, targets):
@@ -156,7 +158,9 @@ def test_a_snapshot_is_not_moved_by_training_and_leaves_the_network_in_training_
     # The fault: a model left in evaluation mode by the target update.
     network = fresh(pretrained).train()
     centroids = torch.nn.Parameter(torch.eye(4))
-    snapshot = take_snapshot(LocalSession(None), network, centroids, windows, alpha=1.0, table_bytes=0)
+    snapshot = take_snapshot(
+        LocalSession(None), network, centroids, TrainingData(windows), alpha=1.0, table_bytes=0
+    )
     before = snapshot.log_target(windows[:5], torch.arange(5))
     with torch.no_grad():
         centroids.add_(1)

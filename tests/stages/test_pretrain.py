@@ -25,9 +25,9 @@ from scaledec.stages.pretrain import (
     PretrainOutcome,
     pretrain_loop,
 )
-from scaledec.training.data import ArrayWindows
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import LocalSession, Metrics, OnReport
+from scaledec.training.sources import ArrayWindows
 from tests.stages.cluster_ranks import ridges, run_ranks
 
 WINDOWS = ridges(330)[0]

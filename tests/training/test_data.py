@@ -16,15 +16,12 @@ from scaledec.location import Location
 from scaledec.numerics.normalise import Normaliser
 from scaledec.store.training import TRAIN, VALIDATION, TrainingStore, TrainingTemplate
 from scaledec.training.data import (
-    ArrayWindows,
-    StoredWindows,
     TrainingData,
-    WindowSource,
     epoch_order,
-    fit_normaliser,
-    load_windows,
     rank_slice,
 )
+from scaledec.training.placement import load_windows
+from scaledec.training.sources import ArrayWindows, StoredWindows, WindowSource, fit_normaliser
 from scaledec.vocabulary import ChannelId
 
 N = 50
