@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scaledec.archive.stations import Stations
 from scaledec.config import Config, cube_fingerprint, hash_json
-from scaledec.grid import Grid, SpectrogramGrid
+from scaledec.grid import EventGrid, Grid, SpectrogramGrid, Windows
 from scaledec.vocabulary import (
     NANOSECONDS_PER_SECOND,
     ChannelId,
@@ -47,6 +47,8 @@ class StationRules:
         The metadata, or ``None``.
     grid
         Of the cube.
+    windows
+        Of the same configuration: those of events reach further out of a segment than its frames.
     cube_fingerprint
         Of the settings that all tasks share.
     removes_response
@@ -57,6 +59,7 @@ class StationRules:
         self,
         stations: Stations | None,
         grid: Grid,
+        windows: Windows,
         cube_fingerprint: str,
         *,
         removes_response: bool,
@@ -64,8 +67,7 @@ class StationRules:
         self._stations = stations
         self._segment_ns = grid.segment_ns
         self._removes_response = removes_response
-        tail_s = grid.tail_samples / grid.sampling_rate_hz if isinstance(grid, SpectrogramGrid) else 0.0
-        self._reach_ns = grid.segment_ns + round(tail_s * NANOSECONDS_PER_SECOND)
+        self._reach_ns = grid.segment_ns + _tail_ns(grid, windows)
         self._cube_fingerprint = cube_fingerprint
         # The same responses hold over thousands of segments.
         self._hash = functools.cache(self._hash_settings)
@@ -92,7 +94,7 @@ class StationRules:
         return tuple(self._outside.values())
 
     def responses(self, channel: ChannelId, start_ns: int) -> tuple[ResponseSpan, ...]:
-        """What a task must know of responses: those of its segment and of its last frames."""
+        """What a task must know of responses: those of its segment and of its last frames or windows."""
         if self._stations is None or not self._removes_response:
             return ()
         return self._stations.responses(channel, start_ns, start_ns + self._reach_ns)
@@ -120,11 +122,20 @@ class StationRules:
         return whole[:8]
 
 
+def _tail_ns(grid: Grid, windows: Windows) -> int:
+    """How far beyond its segment a task uses samples: its last frames', or a window's at its last sample."""
+    if not isinstance(grid, SpectrogramGrid):
+        return 0
+    tail = windows.n_samples(grid) if isinstance(windows, EventGrid) else grid.tail_samples
+    return round(tail / grid.sampling_rate_hz * NANOSECONDS_PER_SECOND)
+
+
 def rules_of(config: Config, stations: Stations | None) -> StationRules:
     """The rules of a configuration."""
     removes = config.spectrogram.response is not None
     fingerprint = cube_fingerprint(config)
-    return StationRules(stations, config.spectrogram_grid, fingerprint, removes_response=removes)
+    grid, windows = config.spectrogram_grid, config.window_grid
+    return StationRules(stations, grid, windows, fingerprint, removes_response=removes)
 
 
 def channel_coordinates(
