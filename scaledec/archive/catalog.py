@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,23 @@ from scaledec.errors import ArchiveError
 from scaledec.location import Location
 from scaledec.vocabulary import ChannelId, parse_time
 
-__all__ = ["Catalog", "Entry", "read_catalog"]
+__all__ = ["Catalog", "Entry", "Hypocentre", "WhenOriginsArrive", "read_catalog"]
 
 _QUAKEML = (".xml", ".qml", ".quakeml")
 _SOURCE = ("network", "station", "location", "channel")
 # Letters of a pick's channel that name its sensor; the third names a component, and it is meant for all.
 _LETTERS = 2
+# Names of columns, the first of which counts.
+_LATITUDE, _LONGITUDE, _DEPTH = ("latitude", "lat"), ("longitude", "lon"), ("depth_km", "depth")
+
+
+class Hypocentre(NamedTuple):
+    """Where an origin lies."""
+
+    latitude: float
+    longitude: float
+    depth_km: float | None
+    """``None`` where it is not told."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,11 +48,11 @@ class Entry:
     channel: str = ""
     """Empty where the catalogue does not say."""
     phase: str = ""
+    hypocentre: Hypocentre | None = field(default=None, compare=False, kw_only=True)
+    """Of an origin, where the catalogue tells it."""
 
     def serves(self, channel: ChannelId) -> bool:
-        """Whether a channel gets a window: an origin serves all, a pick its sensor (all components)."""
-        if not self.station:
-            return True
+        """Whether a channel gets a window at a pick: its sensor does, all components."""
         return (
             self.station == channel.station
             and self.network in ("", channel.network)
@@ -50,19 +61,43 @@ class Entry:
         )
 
 
-class Catalog:
-    """The entries of a catalogue, in the order of time."""
+WhenOriginsArrive: TypeAlias = Callable[[ChannelId, Sequence[Entry]], npt.NDArray[np.int64]]
+"""A channel and origins -> when each has its window there; those that have none are left out."""
 
-    def __init__(self, entries: tuple[Entry, ...]) -> None:
+
+def _at_once(channel: ChannelId, origins: Sequence[Entry]) -> npt.NDArray[np.int64]:
+    return np.array([origin.time_ns for origin in origins], np.int64)
+
+
+class Catalog:
+    """The entries of a catalogue, in the order of time.
+
+    Parameters
+    ----------
+    entries
+        In any order.
+    arrive
+        When origins have their windows; left out: at their own times on every channel.
+    """
+
+    def __init__(self, entries: Sequence[Entry], arrive: WhenOriginsArrive = _at_once) -> None:
         self.entries = tuple(sorted(entries))
+        self.origins = tuple(entry for entry in self.entries if not entry.station)
+        self._picks = tuple(entry for entry in self.entries if entry.station)
+        self._arrive = arrive
         self._times: dict[ChannelId, npt.NDArray[np.int64]] = {}
+
+    def arriving(self, arrive: WhenOriginsArrive) -> Catalog:
+        """The same entries with other instants for the origins."""
+        return Catalog(self.entries, arrive)
 
     def times_ns(self, channel: ChannelId) -> npt.NDArray[np.int64]:
         """The instants at which a channel gets windows, ascending, each once; nanoseconds of UTC."""
         found = self._times.get(channel)
         if found is None:
-            times = [entry.time_ns for entry in self.entries if entry.serves(channel)]
-            found = self._times[channel] = np.unique(np.array(times, np.int64))
+            picks = [entry.time_ns for entry in self._picks if entry.serves(channel)]
+            origins = self._arrive(channel, self.origins)
+            found = self._times[channel] = np.unique(np.concatenate([np.array(picks, np.int64), origins]))
         return found
 
 
@@ -71,7 +106,8 @@ def read_catalog(location: Location, phase: str | None = None) -> Catalog:
 
     QuakeML: every pick of every event, and the preferred origin of each event that has no pick. CSV: a row
     an entry, with a column ``time`` (ISO 8601, UTC) and, for picks, ``network``, ``station`` and optionally
-    ``location``, ``channel`` and ``phase``; other columns (latitude, longitude, depth, ...) are ignored.
+    ``location``, ``channel`` and ``phase``; for origins ``latitude``, ``longitude`` and ``depth_km`` (or
+    ``depth``, in km too) tell where they lie. Other columns are ignored.
 
     Parameters
     ----------
@@ -91,7 +127,7 @@ def read_catalog(location: Location, phase: str | None = None) -> Catalog:
         raise ArchiveError(f"the catalogue {location} cannot be read: {error}") from error
     of_xml = str(location).lower().endswith(_QUAKEML)
     entries = _from_quakeml(data, location) if of_xml else _from_csv(data, location)
-    return Catalog(tuple(e for e in entries if phase is None or not e.station or e.phase == phase))
+    return Catalog([e for e in entries if phase is None or not e.station or e.phase == phase])
 
 
 def _from_csv(data: bytes, location: Location) -> Iterator[Entry]:
@@ -111,7 +147,27 @@ def _from_csv(data: bytes, location: Location) -> Iterator[Entry]:
             time_ns = parse_time(values["time"])
         except ValueError as error:
             raise ArchiveError(f"{location}, line {rows.line_num}: time is no ISO 8601: {error}") from error
-        yield Entry(time_ns, **{name: values.get(name, "") for name in (*_SOURCE, "phase")})
+        source = [values.get(name, "") for name in (*_SOURCE, "phase")]
+        yield Entry(time_ns, *source, hypocentre=_hypocentre(values, f"{location}, line {rows.line_num}"))
+
+
+def _hypocentre(values: Mapping[str, str], where: str) -> Hypocentre | None:
+    """Of a row, if it has both coordinates."""
+    found: list[float | None] = []
+    for names, largest in ((_LATITUDE, 90.0), (_LONGITUDE, 360.0), (_DEPTH, 1000.0)):
+        name = next((name for name in names if values.get(name)), None)
+        if name is None:
+            found.append(None)
+            continue
+        try:
+            number = float(values[name])
+        except ValueError:
+            number = float("nan")
+        if not abs(number) <= largest:
+            raise ArchiveError(f"{where}: {name} is {values[name]!r}; expected a number up to {largest:g}")
+        found.append(number)
+    latitude, longitude, depth_km = found
+    return None if latitude is None or longitude is None else Hypocentre(latitude, longitude, depth_km)
 
 
 def _from_quakeml(data: bytes, location: Location) -> Iterator[Entry]:
@@ -123,12 +179,20 @@ def _from_quakeml(data: bytes, location: Location) -> Iterator[Entry]:
     for event in events:
         for pick in event.picks:
             stream = pick.waveform_id
-            source = {name: getattr(stream, f"{name}_code", None) or "" for name in _SOURCE}
-            if source["station"]:
-                yield Entry(pick.time.ns, **source, phase=pick.phase_hint or "")
+            source = [str(getattr(stream, f"{name}_code", None) or "") for name in _SOURCE]
+            if source[1]:
+                yield Entry(pick.time.ns, *[*source, pick.phase_hint or ""])
         origin = event.preferred_origin() or (event.origins[0] if event.origins else None)
         if not event.picks and origin is not None:
-            yield Entry(origin.time.ns)
+            yield Entry(origin.time.ns, hypocentre=_hypocentre_of(origin))
+
+
+def _hypocentre_of(origin: Any) -> Hypocentre | None:
+    """Of an origin of ObsPy's, which tells depths in metres."""
+    if origin.latitude is None or origin.longitude is None:
+        return None
+    depth_km = None if origin.depth is None else origin.depth / 1000
+    return Hypocentre(origin.latitude, origin.longitude, depth_km)
 
 
 @lru_cache(maxsize=1)

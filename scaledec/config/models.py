@@ -237,6 +237,11 @@ class Config(Section):
                 "the responses (a file, a folder or an FDSN station service), or leave out "
                 "spectrogram.response"
             )
+        if self.windows.needs_coordinates and self.archive.stationxml is None:
+            raise ConfigError(
+                "windows.catalog.travel_time is set and archive.stationxml is not; give the StationXML that "
+                "says where the channels stand, or set travel_time to none"
+            )
         self._check_layout()
         if self.archive.layout != "cube" or self.spectrogram.imported is not None:
             # Building the grids runs their own checks (whole hops, band inside Nyquist, window in segment).

@@ -49,11 +49,27 @@ class CatalogConfig(Section):
 
     url: str | None = None
     """QuakeML (.xml, .qml, .quakeml) or CSV: a column time (UTC, ISO 8601) and, for picks, network, station
-    and optionally location, channel and phase; rows without a station are origins and serve every channel."""
+    and optionally location, channel and phase; rows without a station are origins and serve every channel,
+    with latitude, longitude and depth_km (10 where it is not told) if travel_time needs them."""
     phase: str | None = None
     """Only picks of this phase, e.g. P; null: all."""
+    travel_time: Literal["none", "P", "S"] | Positive = "none"
+    """When a channel has its window at an origin: none: at the origin time itself; P or S: at the first P or
+    S arrival by TauP (core and diffracted phases included); a number: after so many km/s along the surface.
+    All but none need archive.stationxml, for where channels stand. Picks are taken as they are."""
+    travel_time_model: Literal["iasp91", "ak135", "prem"] = "iasp91"
+    """The Earth that TauP takes."""
     storage_options: StorageOptions = {}
     """Passed to fsspec for url."""
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide which windows there are; where the catalogue lies is none of them."""
+        decisive = {"phase"}
+        if self.travel_time != "none":
+            decisive |= {"travel_time"}
+        if isinstance(self.travel_time, str) and self.travel_time != "none":
+            decisive |= {"travel_time_model"}
+        return self.model_dump(mode="json", include=decisive)
 
 
 class WindowsConfig(Section):
@@ -92,6 +108,11 @@ class WindowsConfig(Section):
         """Whether windows lie at events."""
         return self.mode != "continuous"
 
+    @property
+    def needs_coordinates(self) -> bool:
+        """Whether windows lie where something arrives, which depends on where channels stand."""
+        return self.mode == "catalog" and self.catalog.travel_time != "none"
+
     def deciding(self) -> dict[str, Any]:
         """The settings that decide which windows there are, as JSON values.
 
@@ -107,7 +128,7 @@ class WindowsConfig(Section):
         }[self.mode]
         values = self.model_dump(mode="json", include=shared | of_mode)
         if "catalog" in values:
-            values["catalog"] = {"phase": self.catalog.phase}
+            values["catalog"] = self.catalog.deciding()
         return values
 
     @property

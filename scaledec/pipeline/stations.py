@@ -66,11 +66,21 @@ def outside_words(plan: CubePlan) -> str:
 
 
 def unusable_metadata(plan: CubePlan, stations: Stations | None) -> list[Failure]:
-    """Documents that could not be read, and what the archive lists outside every operating epoch."""
+    """Documents that could not be read, what the archive lists outside every operating epoch, and channels
+    whose coordinates are needed and missing.
+    """
     documents = () if stations is None else stations.unreadable
     return [
         *(Failure(key, reason) for key, reason in documents),
         *(Failure(str(found.channel), str(found)) for found in plan.outside),
+        *(
+            Failure(
+                str(channel),
+                f"{'' if stations is None else stations.source} does not tell where it stands: it has no "
+                "window at any origin of windows.catalog",
+            )
+            for channel in plan.unlocated
+        ),
     ]
 
 

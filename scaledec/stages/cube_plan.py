@@ -72,6 +72,8 @@ class CubePlan:
     """Bytes that one worker process holds at most while it computes the largest task, libraries included."""
     outside: tuple[OutsideEpochs, ...] = ()
     """What the archive lists and station metadata rule out, by channel; not planned."""
+    unlocated: tuple[ChannelId, ...] = ()
+    """Channels without coordinates, where origins have windows at their arrivals: they have none."""
 
     @property
     def n_outside(self) -> int:
@@ -217,7 +219,7 @@ def plan_cube(
         grid.segment_ns,
         rules_of(config, stations),
         [format_time(start_ns + index * grid.segment_ns) for index in range(n_segments)],
-        EventInputs.of_config(config, listing, start_ns) if config.windows.of_events else None,
+        EventInputs.of_config(config, listing, stations, start_ns) if config.windows.of_events else None,
     )
     left = _Left()
     for channel_index, channel in enumerate(channels):
@@ -244,6 +246,7 @@ def plan_cube(
         if isinstance(grid, SpectrogramGrid)
         else 0,
         outside=frame.rules.outside,
+        unlocated=() if frame.events is None else frame.events.unlocated,
     )
 
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from scaledec.archive.catalog import Catalog, read_catalog
 from scaledec.archive.listing import Listing, Neighbourhood
+from scaledec.archive.stations import Stations
+from scaledec.archive.travel_times import OriginArrivals, TravelTimes
 from scaledec.config import Config
 from scaledec.grid import EventGrid, SpectrogramGrid
 from scaledec.location import Location
@@ -40,7 +42,16 @@ NO_OTHER_INPUTS = OtherInputs(b"", {})
 class EventInputs:
     """Gives each task of an event cube its other inputs; asked channel by channel."""
 
-    def __init__(self, config: Config, listing: Listing, catalog: Catalog | None, start_ns: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        listing: Listing,
+        catalog: Catalog | None,
+        start_ns: int,
+        unlocated: Sequence[ChannelId] = (),
+    ) -> None:
+        self.unlocated = tuple(unlocated)
+        """Channels that have no window at any origin, as nobody says where they stand."""
         self._listing, self._catalog = listing, catalog
         self._start_ns, self._segment_ns = start_ns, config.spectrogram_grid.segment_ns
         self._by_station = config.windows.mode == "triggered" and config.windows.detector.by == "station"
@@ -60,13 +71,24 @@ class EventInputs:
         self._digests: dict[ChannelId, Sequence[bytes]] = {}
 
     @classmethod
-    def of_config(cls, config: Config, listing: Listing, start_ns: int) -> EventInputs:
-        """With the catalogue read; ``ArchiveError`` if it cannot be."""
-        catalog = config.windows.catalog
-        if config.windows.mode != "catalog" or catalog.url is None:
+    def of_config(
+        cls, config: Config, listing: Listing, stations: Stations | None, start_ns: int
+    ) -> EventInputs:
+        """With the catalogue read; ``ArchiveError`` if it cannot be, or tells too little."""
+        settings = config.windows.catalog
+        if config.windows.mode != "catalog" or settings.url is None:
             return cls(config, listing, None, start_ns)
-        place = Location(catalog.url, catalog.storage_options)
-        return cls(config, listing, read_catalog(place, catalog.phase), start_ns)
+        catalog = read_catalog(Location(settings.url, settings.storage_options), settings.phase)
+        if settings.travel_time == "none" or not catalog.origins:
+            return cls(config, listing, catalog, start_ns)
+        assert stations is not None, "refused by the configuration"
+        travel = TravelTimes(settings.travel_time, settings.travel_time_model)
+        segment_ns = config.spectrogram_grid.segment_ns
+        span_ns = listing.span[0] - segment_ns, listing.span[1] + 2 * segment_ns
+        arrivals = OriginArrivals(travel, stations, span_ns)
+        arrivals.check(catalog.origins)
+        unlocated = [c for c in listing.channels if stations.epoch(c, listing.span[0]) is None]
+        return cls(config, listing, catalog.arriving(arrivals), start_ns, unlocated)
 
     def of(self, channel: ChannelId, time_index: int) -> OtherInputs:
         """The other inputs of one segment; quickest when asked for station by station."""

@@ -89,7 +89,7 @@ def worst_db(power: Samples, expected: Samples) -> float:
 
 
 def samples_after_start(times_ns: npt.NDArray[np.int64]) -> list[int]:
-    return np.rint((times_ns - START_NS) / 1e9 * RATE_HZ).astype(int).tolist()
+    return [round(after_ns / 1e9 * RATE_HZ) for after_ns in (times_ns - START_NS).tolist()]
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,14 @@ import pytest
 import scaledec as sd
 from scaledec.archive.catalog import read_catalog
 from scaledec.cli.main import main
-from scaledec.config import dump_config
+from scaledec.config import Config, dump_config
+from scaledec.errors import ArchiveError, ConfigError
 from scaledec.ledger.ledger import Ledger
 from scaledec.location import Location
 from scaledec.pipeline.cube import plan_of_cube
 from scaledec.places import Places
-from scaledec.vocabulary import ChannelId, format_time
+from scaledec.vocabulary import ChannelId, format_time, parse_time
+from tests.archive.station_making import Epoch, station_xml
 from tests.stages.cube_archives import START_NS
 from tests.stages.event_archives import (
     DAY,
@@ -26,6 +28,12 @@ from tests.stages.event_archives import (
     noise_with_bursts,
     write_day,
 )
+
+with warnings.catch_warnings():
+    # ObsPy 1.5 lists its plugins in a way that Python 3.11 deprecates, when it is first imported.
+    warnings.simplefilter("ignore")
+    from obspy.geodetics import gps2dist_azimuth
+    from obspy.taup import TauPyModel
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +122,80 @@ def test_a_new_pick_redoes_its_segment_alone(folder: Path, tmp_path: Path) -> No
     assert [task.time_index for task in plan_of_cube(config).plan.tasks] == [1]
 
 
+def travel_time_config(folder: Path, tmp_path: Path, rows: list[str], latitude: float, *more: str) -> Config:
+    """Windows of 8 s, begun 2 s before the arrival of origins at the one station."""
+    (tmp_path / "stations.xml").write_bytes(station_xml([Epoch(HHZ, latitude=latitude)]))
+    (tmp_path / "origins.csv").write_text("\n".join(["time,latitude,longitude,depth", *rows]))
+    return event_config(
+        folder,
+        f"root={tmp_path / 'root'}",
+        f"archive.stationxml={tmp_path / 'stations.xml'}",
+        f"windows={{mode: catalog, length_s: 8, before_s: 2, catalog: {{url: {tmp_path / 'origins.csv'}}}}}",
+        "windows.catalog.travel_time=P",
+        "compute.engine=serial",
+        *more,
+    )
+
+
+def test_windows_lie_where_the_p_waves_of_origins_arrive(folder: Path, tmp_path: Path) -> None:
+    rows = [
+        "2021-03-01T03:00:00,33.5,-117.25,12.5",
+        "2021-03-01T23:59:40,35.0,-116.0,",
+        "2021-03-02T05:00:00,-8,155,440",
+    ]
+    config = travel_time_config(folder, tmp_path, rows, 35.5)
+    outcome = sd.build_cube(config)
+    assert outcome.failures == ()
+    dataset = sd.open_cube(config.root)
+    onsets = dataset.onset.to_numpy().astype(np.int64).ravel()
+    onsets = np.sort(onsets[onsets > 0])
+    taup = TauPyModel("iasp91")
+    expected = []
+    for row in rows:
+        time, *place, depth = row.split(",")
+        latitude, longitude = map(float, place)
+        metres = gps2dist_azimuth(latitude, longitude, 35.5, -117.25)[0]
+        arrivals = taup.get_travel_times(float(depth or 10), np.degrees(metres / 6371e3), ["ttp"])
+        expected.append(parse_time(time) / 1e9 + arrivals[0].time - 2)
+    # TauP is a sphere: where a path lies on the ellipsoid makes a second of a distant P.
+    assert np.abs(onsets / 1e9 - expected).max() < 1.0
+    assert np.abs(onsets / 1e9 - expected)[:2].max() < 0.2
+    assert len(onsets) == 3, "that of 23:59:40 arrives on the next day"
+    # A station that was put elsewhere redoes the segments of its arrivals, and no others.
+    assert [
+        task.time_index for task in plan_of_cube(travel_time_config(folder, tmp_path, rows, 35.6)).plan.tasks
+    ] == [0, 1]
+
+
+def test_a_channel_that_stands_nowhere_is_listed_and_gets_no_window_at_origins(
+    folder: Path, tmp_path: Path
+) -> None:
+    other = ChannelId.parse("XX.BBB..HHZ")
+    write_day(tmp_path, noise_with_bursts(DAY // 24, []), other)
+    write_day(tmp_path, noise_with_bursts(DAY // 24, []))
+    config = travel_time_config(tmp_path, tmp_path, ["2021-03-01T00:20:00,35,-117,5"], 35.5)
+    outcome = sd.build_cube(config)
+    [failure] = outcome.failures
+    assert failure.key == str(other)
+    assert "does not tell where it stands: it has no window at any origin" in failure.reason
+    assert outcome.exit_code == 3
+    assert (sd.detections(config.root)["channel"] == str(HHZ)).all()
+    assert len(sd.detections(config.root)) == 1
+
+
+def test_origins_without_a_place_and_stations_without_metadata_are_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="says where the channels stand"):
+        travel_time_config(folder, tmp_path, [], 35.5, "archive.stationxml=null")
+    with pytest.raises(
+        ArchiveError, match=r"no latitude and longitude: windows\.catalog\.travel_time needs them"
+    ):
+        plan_of_cube(travel_time_config(folder, tmp_path, ["2021-03-01T03:00:00,,,"], 35.5))
+    with pytest.raises(ArchiveError, match="line 2: latitude is '95'; expected a number up to 90"):
+        plan_of_cube(travel_time_config(folder, tmp_path, ["2021-03-01T03:00:00,95,10,"], 35.5))
+
+
 def test_picks_and_origins_are_read_from_quakeml(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -122,10 +204,11 @@ def test_picks_and_origins_are_read_from_quakeml(tmp_path: Path) -> None:
 
         stream = quake.WaveformStreamID("XX", "AAA", "", "HHZ")
         pick = quake.Pick(time=UTCDateTime(START_NS / 1e9 + 100), waveform_id=stream, phase_hint="P")
-        origin = quake.Origin(time=UTCDateTime(START_NS / 1e9 + 500), latitude=1, longitude=2)
+        origin = quake.Origin(time=UTCDateTime(START_NS / 1e9 + 500), latitude=1, longitude=2, depth=7500)
         picked, located = quake.Event(picks=[pick]), quake.Event(origins=[origin])
         quake.Catalog([picked, located]).write(str(tmp_path / "found.xml"), format="QUAKEML")
     catalog = read_catalog(Location(str(tmp_path / "found.xml")))
     after_s = (catalog.times_ns(HHZ) - START_NS) / 1e9
     assert after_s.tolist() == [100, 500]
     assert ((catalog.times_ns(ChannelId.parse("XX.BBB..HHZ")) - START_NS) / 1e9).tolist() == [500]
+    assert [entry.hypocentre for entry in catalog.origins] == [(1, 2, 7.5)]
