@@ -13,7 +13,7 @@ from scaledec.archive.layouts.fdsn import FdsnLayout
 from scaledec.archive.layouts.layout import Layout
 from scaledec.archive.layouts.sds import SdsLayout
 from scaledec.archive.listing import Listing
-from scaledec.archive.objects import read_object
+from scaledec.archive.objects import has_changed, read_object
 from scaledec.archive.shelf import shelf
 from scaledec.config import ArchiveConfig
 from scaledec.errors import ArchiveError
@@ -76,6 +76,10 @@ class Archive:
         if base.is_local:
             return read_object(base, item)
         return shelf().read(base, item)
+
+    def has_changed(self, item: ArchiveObject) -> bool:
+        """Whether what :meth:`read` gives may be another version than was listed; ask after reading."""
+        return has_changed(self._layout().base(self.location), item)
 
     def working(
         self, tasks: Sequence[Sequence[ArchiveObject]], read_ahead_bytes: int

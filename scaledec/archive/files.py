@@ -14,7 +14,7 @@ from scaledec.archive.folders import find_files, split_glob
 from scaledec.archive.layouts.layout import check_found, matcher
 from scaledec.archive.listing import Listing, Span
 from scaledec.archive.miniseed import scan_headers
-from scaledec.archive.objects import read_object
+from scaledec.archive.objects import has_changed, read_object
 from scaledec.errors import ArchiveError, StoreNotFoundError, UnreadableInputError
 from scaledec.location import Location
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ArchiveObject, ChannelId
@@ -24,7 +24,7 @@ __all__ = ["FilesLayout"]
 _INDEX_FORMAT = 1
 # Spans are exact here, so only the margins of a segment have to be allowed for.
 _SLACK_NS = 3600 * NANOSECONDS_PER_SECOND
-# Version of an object that could not be fetched: never current, so it is tried again next time.
+# Version of an object that could not be fetched, or changed meanwhile: never current, so it is read again.
 _NOT_READ = ""
 # The index is saved this often while it is built, so that an interruption costs little.
 _BATCH = 2000
@@ -132,7 +132,8 @@ def _scan(base: Location, item: ArchiveObject) -> _Scan:
     for header in headers:
         start, end = spans.get(str(header.channel), (header.start_ns, header.end_ns))
         spans[str(header.channel)] = (min(start, header.start_ns), max(end, header.end_ns))
-    return _Scan(item.size, item.version, tuple((channel, *span) for channel, span in spans.items()))
+    version = _NOT_READ if has_changed(base, item) else item.version
+    return _Scan(item.size, version, tuple((channel, *span) for channel, span in spans.items()))
 
 
 def _load(place: Location | None) -> _Index:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from scaledec.archive.folders import key_below, version_of
 from scaledec.errors import UnreachableInputError, UnreadableInputError
 from scaledec.location import Location
@@ -9,25 +12,28 @@ from scaledec.transport.faults import TruncatedError
 from scaledec.transport.retry import GaveUpError
 from scaledec.vocabulary import ArchiveObject
 
-__all__ = ["UNKNOWN_VERSION", "read_object"]
+__all__ = ["UNKNOWN_VERSION", "has_changed", "read_object"]
 
 UNKNOWN_VERSION = ""
 """Of objects that are known from an index which holds neither their size nor their version."""
 
+# A file that a recorder appends to changes every few seconds, and is read in milliseconds.
+_MOST_READS = 5
+
 
 def read_object(base: Location, item: ArchiveObject) -> bytes:
-    """All bytes of an object, as it was when it was listed.
+    """All bytes of an object at one instant: as it was when it was listed or, of a local file, is now.
 
     Raises
     ------
     UnreadableInputError
-        If it has vanished or changed since it was listed, or must not be read.
+        If it has vanished since it was listed, is remote and has changed, or must not be read.
     UnreachableInputError
         If the connection fails more often than ``base.access`` allows.
     """
     place = key_below(base, item.key)
     try:
-        return place.path.read_bytes() if place.is_local else _read_remote(place, item)
+        return _read_local(place.path) if place.is_local else _read_remote(place, item)
     except UnreadableInputError:
         raise
     except FileNotFoundError as error:
@@ -36,6 +42,29 @@ def read_object(base: Location, item: ArchiveObject) -> bytes:
         kind = UnreachableInputError if isinstance(error, GaveUpError) else UnreadableInputError
         what = "" if isinstance(error, GaveUpError) else f"{type(error).__name__}: "
         raise kind(f"cannot read {place}: {what}{place.told(error)}") from place.cause(error)
+
+
+def has_changed(base: Location, item: ArchiveObject) -> bool:
+    """Whether a local file is no longer what was listed; remote objects are looked at while they are read."""
+    if not base.is_local:
+        return False
+    try:
+        status = key_below(base, item.key).path.stat()
+    except OSError:
+        return True
+    return (status.st_size, str(status.st_mtime_ns)) != (item.size, item.version)
+
+
+def _read_local(path: Path) -> bytes:
+    """A file that nobody wrote to meanwhile: half of an old one and half of a new one is neither."""
+    for _ in range(_MOST_READS):
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            data = file.read()
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) == (len(data), after.st_mtime_ns):
+            return data
+    raise UnreadableInputError(f"{path} is being written: it changed each of {_MOST_READS} times it was read")
 
 
 def _read_remote(place: Location, item: ArchiveObject) -> bytes:

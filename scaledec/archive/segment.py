@@ -9,16 +9,13 @@ All headers of an opened object are looked at, because records need not be in ti
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal, TypeAlias
 
 from scaledec.archive.archive import Archive
+from scaledec.archive.arena import Arena
 from scaledec.archive.assemble import Canvas, SegmentSamples
 from scaledec.archive.miniseed import ReadOutcome, read_pieces
 from scaledec.errors import UnreachableInputError, UnreadableInputError
@@ -37,8 +34,6 @@ _FIRST_MARGIN_NS = 30 * NANOSECONDS_PER_SECOND
 # Rates closer than this (relative) are one rate that drifts or was written down inexactly.
 _SAME_RATE = 1e-4
 _MOST_SAMPLES = 1 << 30
-_LARGEST_ARENA = 1 << 28
-_ALIGNMENT = 64
 # Samples by which a length computed in floating point may exceed a whole number.
 _WHOLE = 1e-6
 
@@ -61,6 +56,8 @@ class SegmentRead:
     """Those that could not be used, and why."""
     unreachable: tuple[ArchiveObject, ...]
     """Those of them that could not be fetched, and may be another time."""
+    changed: tuple[ArchiveObject, ...]
+    """Those that are no longer what was listed; what they held when they were read is used."""
     foreign: tuple[str, ...]
     """Ids of other channels met in the objects."""
     notes: tuple[str, ...]
@@ -143,6 +140,7 @@ class _SegmentReader:
     used: list[ArchiveObject] = field(default_factory=list)
     refused: list[tuple[ArchiveObject, str]] = field(default_factory=list)
     unreachable: list[ArchiveObject] = field(default_factory=list)
+    changed: list[ArchiveObject] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     other_rates: dict[float, int] = field(default_factory=dict)
@@ -207,6 +205,8 @@ class _SegmentReader:
                 data = self.archive.read(item)
                 self.read_s += time.perf_counter() - began
                 self.bytes_read += len(data)
+                if self.archive.has_changed(item):
+                    self.changed.append(item)
                 if not data and self.archive.is_service:
                     continue
                 outcome = self._decode(item, data, reach)
@@ -283,6 +283,10 @@ class _SegmentReader:
             for other, number in sorted(self.other_rates.items())
         ]
         notes += [f"left out: {reason}" for _, reason in self.refused]
+        notes += [
+            f"{item.key} has changed since it was listed; the next run reads it again"
+            for item in self.changed
+        ]
         return SegmentRead(
             segment=segment,
             native_rate_hz=0.0 if segment is None else rate,
@@ -291,6 +295,7 @@ class _SegmentReader:
             open_edges=edges,
             unreadable=tuple(self.refused),
             unreachable=tuple(self.unreachable),
+            changed=tuple(self.changed),
             foreign=tuple(sorted(self.foreign)),
             notes=tuple(notes),
             bytes_read=self.bytes_read,
@@ -315,33 +320,4 @@ def _tidy_rate(rate: float) -> float:
     return nearest if abs(rate / nearest - 1) <= _SAME_RATE else rate
 
 
-class _Arena(threading.local):
-    """Memory for decoded samples, used again for the next segment of the same thread.
-
-    A fresh array of a day's samples costs more in page faults than in decoding.
-    """
-
-    def __init__(self) -> None:
-        self._block = np.empty(0, np.uint8)
-        self._used = self._asked = 0
-
-    def reset(self) -> None:
-        """Give back everything taken; arrays taken before must not be used any more."""
-        wanted = min(self._asked, _LARGEST_ARENA)
-        if wanted > len(self._block):
-            self._block = np.empty(wanted, np.uint8)
-        self._used = self._asked = 0
-
-    def take(self, number: int, dtype: Any) -> npt.NDArray[Any]:
-        """An array of ``number`` items, from the block while it lasts."""
-        size = number * np.dtype(dtype).itemsize
-        room = -(-size // _ALIGNMENT) * _ALIGNMENT
-        self._asked += room
-        if self._used + room > len(self._block):
-            return np.empty(number, dtype)
-        taken: npt.NDArray[Any] = self._block[self._used : self._used + size].view(dtype)
-        self._used += room
-        return taken
-
-
-_arena = _Arena()
+_arena = Arena()

@@ -29,7 +29,7 @@ from scaledec.errors import ArchiveError, StoreError, UnreadableInputError
 from scaledec.stages.cube_response import check_responses
 from scaledec.stages.cube_workspace import CubeContext, FrameWorkspace, Product, Workspace, timed
 from scaledec.stages.event_workspace import EventWorkspace
-from scaledec.stages.segment_inputs import UNREAD, edges_detail
+from scaledec.stages.segment_inputs import CHANGED, UNREAD, edges_detail
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
 
 __all__ = ["CubeContext", "compute_checksum", "lost_task", "run_task"]
@@ -54,7 +54,8 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
         ``sampling_rate_hz`` (native), ``bytes_read``, ``seconds`` per step, and, where they are not
         zero, ``n_gaps``, ``n_duplicate``, ``n_conflicting``, ``n_not_finite``, ``n_frames_without_response``,
         ``offset_s``, ``notes``; ``open_edges`` where the segment's own objects left samples missing at an
-        edge, and ``unread``, how many objects could not be used.
+        edge, ``unread``, how many objects could not be used, and ``changed``, how many were read in another
+        version than was listed.
 
     Raises
     ------
@@ -160,6 +161,8 @@ def _details(read: SegmentRead) -> dict[str, JsonValue]:
     details |= edges_detail(read.open_edges)
     if read.unreadable:
         details[UNREAD] = len(read.unreadable)
+    if read.changed:
+        details[CHANGED] = len(read.changed)
     if read.segment is not None:
         details["n_samples"], n_gaps = _count_inside(read.segment.runs, *_own_samples(read))
         details["sampling_rate_hz"] = read.native_rate_hz

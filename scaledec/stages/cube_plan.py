@@ -24,13 +24,13 @@ from scaledec.places import Places
 from scaledec.stages.cube_settings import make_preprocessor
 from scaledec.stages.cube_stations import OutsideEpochs, StationRules, rules_of
 from scaledec.stages.event_inputs import NO_OTHER_INPUTS, EventInputs, OtherInputs
-from scaledec.stages.segment_inputs import OPEN_EDGES, UNREAD, segment_fingerprint, standing
+from scaledec.stages.segment_inputs import CHANGED, OPEN_EDGES, UNREAD, segment_fingerprint, standing
 from scaledec.store.cubes import open_cube
 from scaledec.vocabulary import ChannelId, CubeTask, TaskResult, format_time
 
 __all__ = ["FILTER_LIBRARIES_BYTES", "LEDGER_DETAILS", "CubePlan", "CubeTasks", "plan_cube"]
 
-LEDGER_DETAILS = (OPEN_EDGES, UNREAD)
+LEDGER_DETAILS = (OPEN_EDGES, UNREAD, CHANGED)
 """The details of the ledger's results that planning looks at."""
 
 # Interpreter and libraries of one worker: torch, zarr, pymseed, distributed.

@@ -17,6 +17,7 @@ from scaledec.stages.cube_settings import event_margins, make_finder
 from scaledec.stages.cube_workspace import CubeContext, Product, Workspace, timed, transform_to_motion
 from scaledec.stages.event_finder import FoundEvents
 from scaledec.stages.event_segment import cut_events
+from scaledec.stages.segment_inputs import CHANGED
 from scaledec.store.event_cube import EventCubeStore, SegmentEvents
 from scaledec.vocabulary import ArchiveObject, CubeTask, JsonValue
 
@@ -45,10 +46,11 @@ class EventWorkspace(Workspace[EventCubeStore]):
     def compute(self, task: CubeTask, read: SegmentRead, seconds: dict[str, float]) -> Product:
         """Windows at the events of the segment."""
         unreadable: tuple[tuple[ArchiveObject, str], ...] = ()
+        changed = 0
         record = self._record(read, seconds)
         if self._detects_elsewhere(task):
             detecting = self._read_detecting(task, seconds)
-            unreadable = detecting.unreadable
+            unreadable, changed = detecting.unreadable, len(detecting.changed)
             found = self._find(task, self._record(detecting, seconds), seconds)
         else:
             found = self._find(task, record, seconds)
@@ -70,6 +72,8 @@ class EventWorkspace(Workspace[EventCubeStore]):
             details["n_dropped"] = found.n_dropped
         if self._detects_elsewhere(task):
             details["detected_on"] = str(task.detect_on)
+        if changed:
+            details[CHANGED] = changed + len(read.changed)
         return self._product(events, holds=True, details=details, unreadable=unreadable)
 
     def nothing(self) -> Product:

@@ -15,13 +15,16 @@ from typing import Literal, TypeAlias
 
 from scaledec.vocabulary import JsonValue, TaskResult
 
-__all__ = ["OPEN_EDGES", "UNREAD", "Standing", "edges_detail", "segment_fingerprint", "standing"]
+__all__ = ["CHANGED", "OPEN_EDGES", "UNREAD", "Standing", "edges_detail", "segment_fingerprint", "standing"]
 
 OPEN_EDGES = "open_edges"
 """Name of the detail of a result that tells where the segment's own objects left samples missing."""
 
 UNREAD = "unread"
 """Name of the detail that counts objects that were needed and could not be used."""
+
+CHANGED = "changed"
+"""Name of the detail that counts objects that were read in another version than the fingerprint names."""
 
 Standing: TypeAlias = Literal["left", "done", "kept"]
 """left: to be computed. done: up to date. kept: computed once, of files that the archive lists no more."""
@@ -52,9 +55,9 @@ def segment_fingerprint(
 def standing(fingerprint: str, result: TaskResult | None) -> Standing:
     """Whether a segment has to be computed, given the newest result of its task.
 
-    A failed task is always tried again, as is one whose neighbour could not be read, unless nothing of
-    the segment's own time is listed any more: an archive that keeps the newest days only does not take
-    from the cube what it took from itself.
+    A failed task is always tried again, as is one whose neighbour could not be read or whose objects changed
+    between listing and reading, unless nothing of the segment's own time is listed any more: an archive
+    that keeps the newest days only does not take from the cube what it took from itself.
     """
     if result is None:
         return "left"
@@ -63,7 +66,9 @@ def standing(fingerprint: str, result: TaskResult | None) -> Standing:
         return "left"
     if now[1] == _NOTHING and then[1] != _NOTHING and result.status != "empty":
         return "kept"
-    if result.status == "failed" or now[1] != then[1] or result.details.get(UNREAD):
+    if result.status == "failed" or now[1] != then[1]:
+        return "left"
+    if result.details.get(UNREAD) or result.details.get(CHANGED):
         return "left"
     edges = result.details.get(OPEN_EDGES, "")
     same_before = now[2] == then[2] or edges == "after" or not edges
