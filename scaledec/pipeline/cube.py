@@ -101,7 +101,7 @@ def build_cube(config: Config, resources: Resources) -> Outcome:
         places.progress("cube"),
         planned=len(plan.tasks),
         before=plan.n_done,
-        unreadable=len(unreadable),
+        unreadable=unreadable,
         notes={} if stations is None else {"stations": stations_sentence(config, stations, plan, listing)},
     )
     with journal:

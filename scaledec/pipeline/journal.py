@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
@@ -43,6 +43,8 @@ class Account:
     """Tasks that were up to date before."""
     unreadable: int = 0
     """Inputs that were put aside before any task."""
+    put_aside: Sequence[tuple[str, str]] = ()
+    """The first of them, and why."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What else was found out before any task, by its subject."""
     counts: Mapping[Status, int] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Journal:
         *,
         planned: int,
         before: int = 0,
-        unreadable: int = 0,
+        unreadable: Sequence[Failure] = (),
         notes: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -159,7 +161,8 @@ class Journal:
             ended=ended,
             planned=self._planned,
             before=self._before,
-            unreadable=self._unreadable,
+            unreadable=len(self._unreadable),
+            put_aside=[(found.key, found.reason) for found in self._unreadable[:_MOST_FAILURES]],
             notes=self._notes,
             counts=dict(self.counts),
             rate=(n - n_first) / (now - first) if n > n_first and now > first else None,

@@ -50,15 +50,20 @@ class Status:
     n_failures: int
     """Inputs that could not be used."""
     ledgers: Sequence[Location]
+    put_aside: Sequence[Failure] = ()
+    """Those of them that no task came to: documents, files, channels outside their epochs."""
 
     @cached_property
     def failures(self) -> Sequence[Failure]:
-        """What failed, by its first task; reads the ledgers, which takes a while where they are large."""
+        """What was put aside before any task, then what failed, by its first task.
+
+        Reads the ledgers, which takes a while where they are large.
+        """
         found = FailureGroups()
         for place in self.ledgers:
             for result in Ledger(place).read(details=()).of_status("failed"):
                 found.add(result)
-        return found.listed()
+        return [*self.put_aside, *found.listed()]
 
     def table(self) -> str:
         """The stages as lines of aligned columns."""
@@ -96,6 +101,12 @@ def status(config: Config) -> Status:
         None if at_work is None else at_work.told(),
         sum(a.counts.get("failed", 0) + a.unreadable for a in accounts.values() if a is not None),
         [places.ledger(product) for product in products.values()],
+        [
+            Failure(*found)
+            for account in accounts.values()
+            if account is not None
+            for found in account.put_aside
+        ],
     )
 
 
