@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import ask, compare, demo, drift, learn, report, similar, sql, work
+from scaledec.cli import ask, compare, demo, drift, explore, learn, report, similar, sql, work
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -47,6 +47,7 @@ for _command in (
     *work.COMMANDS,
     *learn.COMMANDS,
     *ask.COMMANDS,
+    *explore.COMMANDS,
     *similar.COMMANDS,
     *drift.COMMANDS,
     *report.COMMANDS,

@@ -62,7 +62,7 @@ HEAVY = {
     },
     "joblib": {"engines.processes"},
     "zarr": {"zarr_access", "store", "archive.foreign", "queries", "report"},
-    "xarray": {"store", "archive.foreign", "queries", "report"},
+    "xarray": {"store", "archive.foreign", "queries", "report", "explore"},
     "duckdb": {"queries"},
     "panel": {"explore"},
     "bokeh": {"explore"},

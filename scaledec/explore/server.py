@@ -1,0 +1,125 @@
+"""The page's server: on this machine's loopback only, behind a token, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from scaledec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from scaledec.explore.opened import Opened
+
+__all__ = ["ExploreServer"]
+
+_ADDRESS = "127.0.0.1"
+# A page in the background must not be dropped: its state is all there is.
+_UNUSED_MS = 30 * 60 * 1000
+
+
+class ExploreServer:
+    """A server that listens; :meth:`run` serves pages until an interrupt.
+
+    Parameters
+    ----------
+    opened
+        What to show.
+    port
+        0: any that is free.
+
+    Raises
+    ------
+    ConfigError
+        If Panel is not installed, or the port cannot be had.
+    """
+
+    def __init__(self, opened: Opened, port: int = 0) -> None:
+        _require_panel()
+        from bokeh.server.server import BaseServer
+        from panel.io.server import build_applications
+        from tornado.httpserver import HTTPServer
+        from tornado.ioloop import IOLoop
+
+        from scaledec.explore.guard import GuardedTornado, make_token
+        from scaledec.explore.page import make_page
+
+        listening = _listen(port)
+        self.port = int(listening.getsockname()[1])
+        token = make_token()
+        self.url = f"http://{_ADDRESS}:{self.port}/{token}/"
+        """Of the page, with its token: whoever knows it may read what the page shows."""
+        self._filter = _without_token(token)
+        application = GuardedTornado(
+            build_applications(lambda: make_page(opened), title=f"scaledec: {opened.title}"),
+            token=token,
+            hosts=[f"{_ADDRESS}:{self.port}", f"localhost:{self.port}"],
+            unused_session_lifetime_milliseconds=_UNUSED_MS,
+        )
+        self._loop = IOLoop.current()
+        http = HTTPServer(application)
+        http.add_sockets([listening])
+        self._server = BaseServer(self._loop, application, http)
+
+    def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until :meth:`stop`, or until an interrupt or a termination, which is not raised again."""
+        handlers = [logging.getLogger(name) for name in ("tornado.application", "tornado.general", "bokeh")]
+        for handler in handlers:
+            handler.addFilter(self._filter)
+        self._server.start()
+        self._loop.add_callback(when_ready)
+        try:
+            self._loop.start()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self._server.stop(wait=False)
+            for handler in handlers:
+                handler.removeFilter(self._filter)
+
+    def stop(self) -> None:
+        """End :meth:`run`; may be called from another thread."""
+        self._loop.add_callback(self._loop.stop)
+
+
+def _require_panel() -> None:
+    # Of a page that is used offline nothing may come from elsewhere.
+    os.environ.setdefault("BOKEH_RESOURCES", "server")
+    try:
+        import panel
+    except ImportError as error:
+        raise ConfigError(
+            "the page is made with Panel, which is not installed: pip install 'scaledec[explore]'"
+        ) from error
+    from bokeh.core.validation import silence
+    from bokeh.core.validation.warnings import EMPTY_LAYOUT
+
+    panel.extension()
+    # A row that is filled later is no mistake.
+    silence(EMPTY_LAYOUT, True)
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        listening = socket.create_server((_ADDRESS, port))
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} of {_ADDRESS} cannot be had: {error.strerror or error}; choose another --port, "
+            "or leave it out for any that is free"
+        ) from error
+    listening.setblocking(False)
+    return listening
+
+
+def _without_token(token: str) -> Callable[[logging.LogRecord], bool]:
+    """A filter that keeps the token out of what libraries log about requests."""
+
+    def clean(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if token in text:
+            record.msg, record.args = text.replace(token, "..."), ()
+        return True
+
+    return clean
