@@ -24,7 +24,7 @@ from scaledec.progress import Show, track
 if TYPE_CHECKING:
     from scaledec.numerics.augment import Augmentation
     from scaledec.numerics.nets.presets import Preset
-    from scaledec.stages.cluster import ClusterJob
+    from scaledec.stages.cluster_job import ClusterJob
     from scaledec.stages.pretrain import PretrainJob
     from scaledec.training.saved_model import SavedModel
     from scaledec.training.session import Metrics
@@ -292,7 +292,7 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
         )
 
     def _cluster_job(self, pretrain: PretrainJob, windows: Float32) -> ClusterJob:
-        from scaledec.stages.cluster import ClusterJob
+        from scaledec.stages.cluster_job import ClusterJob
         from scaledec.training.sources import ArrayWindows
 
         # Every window is clustered; the held-out ones have done their work.

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from scaledec.config.archive import AccessConfig, ArchiveConfig
+from scaledec.config.clustering import ClusterConfig
 from scaledec.config.compute import ComputeConfig, DaskConfig, RayConfig
 from scaledec.config.imported import ImportedConfig
 from scaledec.config.network import ONE_PLANE_PRESETS, ModelConfig
@@ -152,41 +153,6 @@ class PretrainConfig(Section):
     """Stop after this many epochs without a lower validation loss."""
     seed: int = 0
     """Of sampling, splitting, initial weights and shuffling."""
-
-
-class ClusterConfig(Section):
-    """Clustering of the embeddings."""
-
-    method: Literal["dec", "idec", "n2d", "kmeans", "gmm"] = "idec"
-    """idec keeps the decoder and its loss, dec drops them; n2d teaches the network the clusters of the
-    embedding's manifold; kmeans and gmm stop at the initialisation."""
-    n_clusters: Annotated[int, Field(ge=2)] = 8
-    """Number of clusters."""
-    init: Literal["kmeans", "gmm", "manifold"] = "gmm"
-    """How the first centroids are found (gmm: full covariance; manifold: a mixture in a layout of nearest
-    neighbours, which finds clusters of any shape but splits one large class, as noise is)."""
-    restarts: Count = 20
-    """Random starts of the initialisation; the best is kept."""
-    gamma: NonNegative = 0.1
-    """Weight of the clustering loss beside the reconstruction loss (idec): low where one class outnumbers
-    the others, as noise does in most archives (the target evens cluster sizes out); 1 where none does."""
-    alpha: Positive = 1.0
-    """Degrees of freedom of Student's t in the soft assignment."""
-    loss: Literal["scaled", "raw"] = "scaled"
-    """scaled: MSE / Var(x) + gamma KL / log K, so that gamma means the same on any data;
-    raw: MSE + gamma KL as published."""
-    epochs: Count = 100
-    """At most this many passes."""
-    batch: Count = 256
-    """Windows of one optimiser step, over all workers together."""
-    learning_rate: Positive = 5e-4
-    """Of Adam."""
-    updates_per_epoch: Count = 2
-    """Refreshes of the target distribution in one pass."""
-    tolerance: NonNegative = 0.003
-    """Stop when a smaller share of windows changed its label between two refreshes."""
-    seed: int = 0
-    """Of initialisation and shuffling."""
 
 
 class LabelConfig(Section):

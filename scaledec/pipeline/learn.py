@@ -132,7 +132,8 @@ def cluster(config: Config, resources: Resources) -> Outcome:
     TrainingError
         If clustering cannot go on.
     """
-    from scaledec.stages.cluster import ClusterJob, cluster_loop
+    from scaledec.stages.cluster import cluster_loop
+    from scaledec.stages.cluster_job import ClusterJob
 
     started = time.perf_counter()
     places, run = _claim_run(config)

@@ -43,7 +43,7 @@ from scaledec.training.data import TrainingData
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import TrainingSession
 
-__all__ = ["ClusterJob", "ClusterOutcome", "cluster_loop"]
+__all__ = ["cluster_loop"]
 
 TAUGHT_GAMMA = 1.0
 """Weight of the clustering loss while the network learns the manifold's clusters."""
@@ -144,8 +144,10 @@ def _train(
         alpha=job.alpha,
         epochs=job.epochs,
         batch=job.batch,
+        optimiser=job.optimiser,
         learning_rate=job.learning_rate,
         updates_per_epoch=job.updates_per_epoch,
+        refresh_steps=job.refresh_steps,
         tolerance=job.tolerance,
         seed=job.seed,
         table_bytes=job.table_bytes,

@@ -68,6 +68,10 @@ class DecSettings:
     seed: int
     table_bytes: int = 256 * 2**20
     """Largest table of soft assignments kept between refreshes; beyond it they are computed again."""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """``sgd``: with momentum 0.9, as in Xie et al. (2016)."""
+    refresh_steps: int | None = None
+    """Refresh the target after so many steps instead of ``updates_per_epoch``."""
     augmentation: Augmentation | None = None
     """Moves of the windows trained on; targets are always those of the windows as they are."""
     taught_steps: int = 0
@@ -128,7 +132,7 @@ class DecTraining:
         self._centroids = nn.Parameter(centroids.detach().to(session.device, torch.float32, copy=True))
         trained = network.encoder_parameters() if settings.method == "dec" else network.parameters()
         self._parameters = [*trained, self._centroids]
-        self._optimiser = torch.optim.Adam(self._parameters, settings.learning_rate, fused=True)
+        self._optimiser = _optimiser(self._parameters, settings)
         steps = -(-len(data) // settings.batch)
         self._refresh_at = {
             steps * i // settings.updates_per_epoch for i in range(settings.updates_per_epoch)
@@ -197,7 +201,9 @@ class DecTraining:
     @property
     def _refresh_due(self) -> bool:
         done = bool(self._history) and self._history[-1]["step"] == self._step
-        return self._step_of_epoch in self._refresh_at and not done
+        every = self._settings.refresh_steps
+        due = self._step_of_epoch in self._refresh_at if every is None else self._step % every == 0
+        return due and not done
 
     @property
     def _current(self) -> Snapshot:
@@ -329,6 +335,12 @@ class DecTraining:
             **self._carried[1],
         }
         self._session.report(record, partial(_save, tensors, values))
+
+
+def _optimiser(parameters: Sequence[Tensor], settings: DecSettings) -> torch.optim.Optimizer:
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(parameters, settings.learning_rate, momentum=0.9, fused=True)
+    return torch.optim.Adam(parameters, settings.learning_rate, fused=True)
 
 
 def _save(tensors: Mapping[str, Tensor], values: Mapping[str, Any], folder: Path) -> None:

@@ -43,10 +43,14 @@ class ClusterJob:
     """At most this many passes over the training windows."""
     batch: int = 256
     """Windows of one step over all ranks."""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """``sgd``: with momentum 0.9."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Of the optimiser."""
     updates_per_epoch: int = 2
     """Refreshes of the target distribution in one pass."""
+    refresh_steps: int | None = None
+    """Refresh it after so many steps instead."""
     tolerance: float = 0.003
     """Stop when a smaller share of windows changed its label."""
     taught_epochs: int = 10
@@ -79,7 +83,7 @@ class ClusterJob:
             placement=config.compute.training_set,
             fingerprint=run_fingerprint(config),
             pretrain_fingerprint=pretrain_fingerprint(config),
-            **config.cluster.model_dump(),
+            **{name: value for name, value in config.cluster.model_dump().items() if name != "preset"},
         )
 
 

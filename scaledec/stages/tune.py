@@ -20,7 +20,8 @@ from scaledec.config import Config, hash_json, pretrain_fingerprint, run_fingerp
 from scaledec.errors import ScaledecError, StoreNotFoundError
 from scaledec.location import Location
 from scaledec.numerics.metrics import sampled_silhouette
-from scaledec.stages.cluster import ClusterJob, cluster_loop
+from scaledec.stages.cluster import cluster_loop
+from scaledec.stages.cluster_job import ClusterJob
 from scaledec.stages.cluster_results import assign_all
 from scaledec.stages.cluster_target import embed_share
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, pretrain_loop

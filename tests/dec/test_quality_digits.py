@@ -19,7 +19,8 @@ from scaledec.numerics.metrics import (
     normalised_mutual_information,
 )
 from scaledec.numerics.nets.presets import NetworkSpec
-from scaledec.stages.cluster import ClusterJob, cluster_loop
+from scaledec.stages.cluster import cluster_loop
+from scaledec.stages.cluster_job import ClusterJob
 from scaledec.stages.pretrain import PretrainJob, pretrain_loop
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import LocalSession

@@ -15,7 +15,8 @@ import pytest
 from scaledec.engines.local_train import run_training as run_here
 from scaledec.engines.ray_session import ray_session
 from scaledec.engines.ray_train import run_training
-from scaledec.stages.cluster import ClusterJob, ClusterOutcome, cluster_loop
+from scaledec.stages.cluster import cluster_loop
+from scaledec.stages.cluster_job import ClusterJob, ClusterOutcome
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import Metrics, SaveInto, TrainingSession
 from tests.stages.cluster_runs import assignments, job_on_copy, make_pretrained_run, read_metrics

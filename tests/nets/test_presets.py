@@ -20,7 +20,8 @@ from scaledec.location import Location
 from scaledec.numerics.nets.base import Autoencoder
 from scaledec.numerics.nets.presets import LATENT, NetworkSpec, Preset
 from scaledec.numerics.normalise import Kind, Normaliser
-from scaledec.stages.cluster import ClusterJob, cluster_loop
+from scaledec.stages.cluster import cluster_loop
+from scaledec.stages.cluster_job import ClusterJob
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, pretrain_loop
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.sources import ArrayWindows

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scaledec.location import Location
 from scaledec.numerics.nets.presets import NetworkSpec
-from scaledec.stages.cluster import ClusterJob
+from scaledec.stages.cluster_job import ClusterJob
 from scaledec.stages.pretrain import PretrainJob, pretrain_loop
 from scaledec.store.training import TrainingStore, TrainingTemplate
 from scaledec.training.session import LocalSession

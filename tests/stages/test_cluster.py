@@ -20,7 +20,8 @@ from scaledec.errors import StoreConflictError, StoreNotFoundError, TrainingErro
 from scaledec.location import Location
 from scaledec.numerics.metrics import adjusted_rand_index
 from scaledec.numerics.normalise import Normaliser
-from scaledec.stages.cluster import ClusterJob, ClusterOutcome, cluster_loop
+from scaledec.stages.cluster import cluster_loop
+from scaledec.stages.cluster_job import ClusterJob, ClusterOutcome
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import LocalSession
 from tests.stages.cluster_ranks import ridges, run_ranks

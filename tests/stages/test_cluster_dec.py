@@ -15,6 +15,12 @@ from torch import Tensor
 
 from scaledec.errors import TrainingError
 from scaledec.location import Location
+from scaledec.numerics.dec.assignment import (
+    cluster_frequencies,
+    kl_divergence,
+    log_soft_assignment,
+    log_target_distribution,
+)
 from scaledec.numerics.dec.loss import LossWeights
 from scaledec.numerics.metrics import adjusted_rand_index
 from scaledec.numerics.nets.base import Autoencoder
@@ -201,6 +207,37 @@ def test_training_without_settling_stops_after_the_epochs(
     assert [sum(record["frequencies"]) for record in history] == pytest.approx([N] * 9)
 
 
+def test_the_target_is_refreshed_after_as_many_steps_as_asked_for_whatever_a_pass_has(
+    windows: Tensor, pretrained: dict[str, Tensor]
+) -> None:
+    settings = replace(SETTINGS, refresh_steps=5)
+    history = train(LocalSession(None), pretrained, windows, settings)[0].history
+    assert [record["step"] for record in history] == [0, 5, 10, 15, 20, 25, 28]
+
+
+def test_gradient_descent_with_momentum_takes_the_steps_of_its_definition(
+    windows: Tensor, pretrained: dict[str, Tensor]
+) -> None:
+    settings = replace(SETTINGS, optimiser="sgd", method="dec", batch=N, epochs=2, learning_rate=0.1)
+    outcome, _ = train(LocalSession(None), pretrained, windows, settings)
+    network = fresh(pretrained)
+    centroids = torch.from_numpy(starts_of(network, windows).kmeans.centroids).float().requires_grad_()
+    weights = [*network.encoder_parameters(), centroids]
+    velocity = [torch.zeros_like(weight) for weight in weights]
+    for _ in range(2):  # a batch is everything, so each step has a fresh target
+        with torch.no_grad():
+            log_q = log_soft_assignment(network.encode(windows[:, None]), centroids)
+            log_p = log_target_distribution(log_q, cluster_frequencies(log_q))
+        log_q = log_soft_assignment(network.encode(windows[:, None]), centroids)
+        loss = settings.weights.clustering * kl_divergence(log_p, log_q).mean()
+        gradients = torch.autograd.grad(loss, weights)
+        with torch.no_grad():
+            for weight, v, gradient in zip(weights, velocity, gradients, strict=True):
+                v.mul_(0.9).add_(gradient)
+                weight -= 0.1 * v
+    torch.testing.assert_close(outcome.centroids, centroids.detach(), rtol=1e-4, atol=1e-5)
+
+
 def test_clusters_get_tighter_and_keep_the_classes(windows: Tensor, pretrained: dict[str, Tensor]) -> None:
     truth = ridges(N)[1]
     settings = replace(SETTINGS, epochs=40)
@@ -221,10 +258,11 @@ class InterruptedTrainingError(RuntimeError):
     """Stands for kill -9."""
 
 
+@pytest.mark.parametrize("schedule", [{"updates_per_epoch": 3}, {"refresh_steps": 7, "optimiser": "sgd"}])
 def test_an_interrupted_training_resumes_to_the_same_bits(
-    windows: Tensor, pretrained: dict[str, Tensor], tmp_path: Path
+    windows: Tensor, pretrained: dict[str, Tensor], tmp_path: Path, schedule: dict[str, Any]
 ) -> None:
-    settings = replace(SETTINGS, epochs=45, batch=40, updates_per_epoch=3)
+    settings = replace(SETTINGS, epochs=45, batch=40, **schedule)
 
     def run(folder: Path, stop_at: int | None = None) -> tuple[DecOutcome, Autoencoder]:
         session = LocalSession(Location(str(folder)))

@@ -13,7 +13,8 @@ import torch
 from scaledec.config import parse_config
 from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.metrics import adjusted_rand_index
-from scaledec.stages.cluster import ClusterJob, cluster_loop
+from scaledec.stages.cluster import cluster_loop
+from scaledec.stages.cluster_job import ClusterJob
 from scaledec.training.saved_model import SavedModel
 from scaledec.training.session import LocalSession
 from tests.stages.cluster_ranks import run_ranks
