@@ -24,7 +24,7 @@ from scaledec.progress import Show, track
 if TYPE_CHECKING:
     from scaledec.numerics.augment import Augmentation
     from scaledec.numerics.nets.presets import Preset
-    from scaledec.stages.cluster_job import ClusterJob
+    from scaledec.stages.cluster_job import ClusterJob, Method
     from scaledec.stages.pretrain import PretrainJob
     from scaledec.training.saved_model import SavedModel
     from scaledec.training.session import Metrics
@@ -34,14 +34,10 @@ __all__ = ["DeepEmbeddedClustering"]
 Float32: TypeAlias = npt.NDArray[np.float32]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
-MOST_STEPS = {"pretrain": 6000, "cluster": 3000}
+STEPS = {"pretrain": 6000, "cluster": 3000}
 """Optimiser steps that ``epochs`` "auto" aims at: minutes on a CPU for windows of some thousand cells."""
 EPOCHS = {"pretrain": (10, 200), "cluster": (5, 60)}
 """Fewest and most epochs of "auto": a large set is seen often enough, a small one not for ever."""
-
-
-EVEN = 0.6
-"""Effective over asked number of clusters above which sizes count as similar."""
 _TOLD = ("validation_loss", "label_change")
 
 
@@ -53,10 +49,10 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
     n_clusters
         Number of clusters.
     method
-        ``auto``: ``n2d`` where k-means finds clusters of similar sizes, else ``kmeans``, because the
-        manifold step splits one large class. ``n2d``: the network is taught the clusters of the embedding's
-        manifold; ``idec`` and ``dec`` go on from there (or from ``init``) with their own target, which
-        evens sizes out; ``kmeans`` and ``gmm`` cluster the pretrained embeddings.
+        ``auto`` and ``n2d``: the network is taught the clusters that suit graph and distances of the
+        embedding best, of k-means, a mixture and several of the manifold (one cluster: ``kmeans``);
+        ``idec`` and ``dec`` go on from there (or from ``init``) with their own target, which evens sizes
+        out; ``kmeans`` and ``gmm`` cluster the pretrained embeddings.
     init
         Where ``idec`` and ``dec`` start: ``manifold``, ``gmm`` or ``kmeans``.
     latent
@@ -189,10 +185,6 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
             cluster = self._cluster_job(pretrain, windows)
             self._run("cluster", cluster, cluster.epochs)
             self.model_ = _load(run)
-            if self.method == "auto" and _is_even(self.model_.facts["counts"]):
-                (Path(folder) / "model.json").unlink()
-                self._run("cluster", replace(cluster, method="n2d"), cluster.epochs)
-                self.model_ = _load(run)
             self.history_ = {
                 "pretrain": _read_lines(Path(folder) / "metrics.jsonl"),
                 "cluster": _read_lines(Path(folder) / "metrics-cluster.jsonl"),
@@ -267,17 +259,14 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
     def _pretrain_job(self, run: Location, windows: Float32, seed: int) -> PretrainJob:
         from scaledec.numerics.nets.presets import NetworkSpec
         from scaledec.stages.pretrain import PretrainJob
-        from scaledec.training.arrays import standard_normaliser
+        from scaledec.training.arrays import held_out, standard_normaliser
         from scaledec.training.sources import ArrayWindows
 
         *planes, frames, frequencies = windows.shape[1:]
-        held_out = np.zeros(len(windows), bool)
-        n_held_out = min(max(1, round(self.validation * len(windows))), len(windows) // 2)
-        held_out[np.random.default_rng(seed).permutation(len(windows))[:n_held_out]] = True
-        epochs = self._epochs("pretrain", self.pretrain_epochs, len(windows))
+        epochs = _passes(self.pretrain_epochs, "pretrain", self.batch, len(windows))
         return PretrainJob(
             run=run,
-            source=ArrayWindows(windows, held_out),
+            source=ArrayWindows(windows, held_out(len(windows), self.validation, seed)),
             network=NetworkSpec(
                 frames, frequencies, self.widths, self.latent, self.preset, planes=planes[0] if planes else 1
             ),
@@ -295,29 +284,27 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
         from scaledec.stages.cluster_job import ClusterJob
         from scaledec.training.sources import ArrayWindows
 
-        # Every window is clustered; the held-out ones have done their work.
-        source = ArrayWindows(windows, np.zeros(len(windows), bool))
         return ClusterJob(
             run=pretrain.run,
-            source=source,
-            # One cluster needs no training to tell it from others; "auto" looks at k-means first.
-            method="kmeans" if self.n_clusters == 1 or self.method == "auto" else self.method,
+            # Every window is clustered; the held-out ones have done their work.
+            source=ArrayWindows(windows, np.zeros(len(windows), bool)),
+            method=self._method,
             n_clusters=self.n_clusters,
             init=self.init,
             restarts=self.restarts,
             gamma=self.gamma,
-            epochs=self._epochs("cluster", self.epochs, len(windows)),
+            epochs=_passes(self.epochs, "cluster", self.batch, len(windows)),
             batch=self.batch,
             learning_rate=self.learning_rate / 2,
             augmentation=self.augmentation,
             seed=pretrain.seed,
         )
 
-    def _epochs(self, stage: str, asked: int | Literal["auto"], n: int) -> int:
-        if asked != "auto":
-            return asked
-        fewest, most = EPOCHS[stage]
-        return min(max(round(MOST_STEPS[stage] * self.batch / n), fewest), most)
+    @property
+    def _method(self) -> Method:
+        if self.n_clusters == 1:
+            return "kmeans"  # one cluster needs no training to tell it from others
+        return "n2d" if self.method == "auto" else self.method
 
     def _run(self, stage: str, job: PretrainJob | ClusterJob, epochs: int) -> None:
         from scaledec.engines.local_train import run_training
@@ -328,26 +315,18 @@ class DeepEmbeddedClustering(ClusterMixin, TransformerMixin, BaseEstimator):  # 
         with track(stage, total=epochs, unit="epochs", show=self.progress) as shown:
 
             def on_report(metrics: Metrics) -> None:
-                told = {
-                    k: metrics[k] for k in ("validation_loss", "label_change") if metrics.get(k) is not None
-                }
+                told = {name: metrics[name] for name in _TOLD if metrics.get(name) is not None}
                 shown.advance(max(0, int(str(metrics["epoch"])) - shown.done), **told)
 
-            run_training(
-                loop,
-                job,
-                storage=None,
-                name=stage,
-                gpu="auto" if self.device == "auto" else self.device == "gpu",
-                on_report=on_report,
-            )
+            gpu: bool | Literal["auto"] = "auto" if self.device == "auto" else self.device == "gpu"
+            run_training(loop, job, storage=None, name=stage, gpu=gpu, on_report=on_report)
 
 
-def _is_even(counts: list[int]) -> bool:
-    """Whether several clusters are of similar sizes."""
-    from scaledec.numerics.metrics import effective_clusters
-
-    return len(counts) > 1 and effective_clusters(counts) > EVEN * len(counts)
+def _passes(asked: int | Literal["auto"], stage: str, batch: int, n: int) -> int:
+    if asked != "auto":
+        return asked
+    fewest, most = EPOCHS[stage]
+    return min(max(round(STEPS[stage] * batch / n), fewest), most)
 
 
 def _labels(model: SavedModel, embedding: Float32) -> Integers:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from scaledec.numerics.dec.initialise import (
 )
 from scaledec.numerics.dec.manifold import manifold_clusters
 from scaledec.numerics.dec.sphere import sphering_matrix
+from scaledec.numerics.selection import nearest_centroid
 from scaledec.stages.cluster_target import sum_over_ranks
 from scaledec.training.session import TrainingSession
 
@@ -153,21 +154,33 @@ def find_starts(
     def gaussian(i: int) -> GaussianFit:
         return fit_gaussian(z, n_clusters, seeds[i], start=GAUSSIAN_STARTS[i % len(GAUSSIAN_STARTS)])
 
-    return Starts(
-        _best(session, lambda i: fit_kmeans(z, n_clusters, seeds[i]), restarts, (n_clusters, z.shape[1])),
-        _best(session, gaussian, restarts, (n_clusters, z.shape[1])),
+    shape = n_clusters, z.shape[1]
+    starts = Starts(
+        _best(session, lambda i: fit_kmeans(z, n_clusters, seeds[i]), restarts, shape),
+        _best(session, gaussian, restarts, shape),
         health.dead,
-        _manifold_start(session, z, n_clusters, restarts, seed) if manifold else None,
     )
+    if not manifold:
+        return starts
+    return replace(starts, manifold=_manifold_start(session, z, starts, restarts, seed))
 
 
 def _manifold_start(
-    session: TrainingSession, z_ND: npt.NDArray[np.float64], n_clusters: int, restarts: int, seed: int
+    session: TrainingSession, z_ND: npt.NDArray[np.float64], starts: Starts, restarts: int, seed: int
 ) -> ManifoldStart:
     """Found by rank 0, because a layout is one computation, and sent to all."""
+    n_clusters = len(starts.kmeans.centroids)
     posterior = torch.zeros((len(z_ND), n_clusters))
     if session.rank == 0:
-        posterior += torch.from_numpy(manifold_clusters(z_ND, n_clusters, restarts=restarts, seed=seed))
+        found = manifold_clusters(
+            z_ND,
+            n_clusters,
+            baseline=nearest_centroid(z_ND, starts.kmeans.centroids),
+            others=[starts.gaussian.log_posterior(z_ND).argmax(axis=1)],
+            restarts=restarts,
+            seed=seed,
+        )
+        posterior += torch.from_numpy(found)
     posterior = sum_over_ranks(session, posterior)
     return ManifoldStart(gaussian_of(z_ND, posterior.numpy(), seed), posterior)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scaledec.numerics.nets.base import SMALLEST_SIDE
 from scaledec.numerics.normalise import Normaliser
 
-__all__ = ["as_windows", "standard_normaliser"]
+__all__ = ["as_windows", "held_out", "standard_normaliser"]
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 
@@ -48,3 +48,11 @@ def standard_normaliser(windows: Float32) -> Normaliser:
     # One entry a frequency, those of all planes side by side.
     n = windows.shape[-1] * (windows.shape[1] if windows.ndim == 4 else 1)
     return Normaliser("whiten", "db", np.full(n, mean, np.float32), np.full(n, deviation, np.float32))
+
+
+def held_out(n: int, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which of ``n`` windows judge the training (n,): a random share, at least one, at most half."""
+    chosen = np.zeros(n, bool)
+    count = min(max(1, round(share * n)), n // 2)
+    chosen[np.random.default_rng(seed).permutation(n)[:count]] = True
+    return chosen

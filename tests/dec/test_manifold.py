@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.sparse
 import torch
 from sklearn.datasets import make_circles, make_moons
 
 from scaledec.numerics.dec.initialise import fit_gaussian, fit_kmeans, gaussian_of
+from scaledec.numerics.dec.layout import lay_out, nearest_neighbours, neighbour_graph
 from scaledec.numerics.dec.manifold import (
-    lay_out,
+    best_of,
     manifold_clusters,
+    merged,
     modularity,
-    nearest_neighbours,
-    neighbour_graph,
     normalised_cut,
 )
 from scaledec.numerics.metrics import adjusted_rand_index
@@ -35,6 +38,12 @@ def one_thread() -> Iterator[None]:
 
 def cloud(n: int = 120, d: int = 4) -> Array:
     return np.random.default_rng(0).normal(size=(n, d))
+
+
+def clusters(z: Array, k: int) -> npt.NDArray[np.int64]:
+    baseline = nearest_centroid(z, fit_kmeans(z, k, 0).centroids)
+    chance = manifold_clusters(z, k, baseline=baseline, restarts=3, seed=0)
+    return np.asarray(chance.argmax(axis=1))
 
 
 def test_neighbours_are_the_nearest_others() -> None:
@@ -75,11 +84,62 @@ def test_modularity_and_cut_are_those_of_the_definition() -> None:
     assert normalised_cut(np.array([[6.0, 0.0], [0.0, 0.0]])) == 1.0
 
 
+def test_pieces_are_merged_where_the_normalised_cut_falls_most() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.random((40, 40)) * (rng.random((40, 40)) < 0.5)
+    graph = scipy.sparse.csr_array(weight + weight.T)
+    pieces = np.arange(40) % 5 + 10  # any numbers will do
+    parts = [np.flatnonzero(pieces == p) for p in range(10, 15)]
+
+    def cut(groups: list[npt.NDArray[Any]]) -> float:
+        kept = [weight_of(graph, g, g) / weight_of(graph, g, np.arange(40)) for g in groups]
+        return len(groups) - sum(kept)
+
+    found = merged(graph, pieces, 4)
+    pairs = itertools.combinations(range(5), 2)
+    rivals = {
+        (a, b): cut([np.r_[parts[a], parts[b]], *[p for i, p in enumerate(parts) if i not in (a, b)]])
+        for a, b in pairs
+    }
+    a, b = min(rivals, key=lambda pair: rivals[pair])
+    assert len(np.unique(found)) == 4
+    assert set(np.flatnonzero(found == found[parts[a][0]])) == {*parts[a], *parts[b]}
+
+
+def weight_of(graph: scipy.sparse.csr_array, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> float:
+    return float(graph.toarray()[np.ix_(rows, columns)].sum())
+
+
+def noise_of_two_stations() -> tuple[Array, npt.NDArray[np.int64]]:
+    """Two large groups a little apart and two small ones far away; which is which of three classes."""
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1, 2, 3], [300, 300, 30, 30])
+    z = rng.normal(size=(660, 3)) + np.array([[0, 0, 0], [3.5, 0, 0], [0, 60, 0], [0, 0, 60]])[group]
+    return z, np.maximum(group - 1, 0)
+
+
+def test_what_is_far_apart_for_its_distance_beats_what_the_graph_alone_would_part() -> None:
+    z, truth = noise_of_two_stations()
+    graph = neighbour_graph(*nearest_neighbours(z, 10))
+    split = np.where(truth == 0, z[:, 0] > 1.75, 2).astype(np.int64)  # two stations, and all else together
+    share = [np.bincount(labels) / len(z) for labels in (split, truth)]
+    assert 1 - np.square(share[0]).sum() > 1 - np.square(share[1]).sum()  # as modularity would have it
+    np.testing.assert_array_equal(best_of(graph, z, [truth, split], 3), truth)
+    # Where k-means itself separates no better than the split, shapes decide.
+    np.testing.assert_array_equal(best_of(graph, z, [split, truth], 3), split)
+
+
+def test_labels_that_are_all_the_same_are_never_kept() -> None:
+    z, truth = noise_of_two_stations()
+    graph = neighbour_graph(*nearest_neighbours(z, 10))
+    np.testing.assert_array_equal(best_of(graph, z, [truth, np.zeros_like(truth)], 3), truth)
+
+
 def test_one_large_class_is_not_split_for_the_sake_of_even_sizes() -> None:
     rng = np.random.default_rng(0)
     truth = np.repeat([0, 1, 2], [900, 45, 45])
     z = rng.normal(size=(990, 3)) + np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0]])[truth]
-    labels = manifold_clusters(z, 3, restarts=3, seed=0).argmax(axis=1)
+    labels = clusters(z, 3)
     assert adjusted_rand_index(truth, labels) > 0.98
 
 
@@ -113,14 +173,15 @@ def test_the_seed_alone_decides_the_layout() -> None:
 def test_clusters_of_any_shape_are_found(shapes: type) -> None:
     options = {"factor": 0.4} if shapes is make_circles else {}
     z, truth = shapes(600, noise=0.05, random_state=0, **options)
-    labels = manifold_clusters(z, 2, restarts=3, seed=0).argmax(axis=1)
+    labels = clusters(z, 2)
     assert adjusted_rand_index(truth, labels) > 0.99
     assert adjusted_rand_index(truth, nearest_centroid(z, fit_kmeans(z, 2, 0).centroids)) < 0.6
 
 
 def test_embeddings_beyond_the_layout_are_as_their_neighbours_in_it() -> None:
     z, truth = make_moons(900, noise=0.05, random_state=0)
-    found = manifold_clusters(z, 2, restarts=3, seed=0, largest=300)
+    baseline = nearest_centroid(z, fit_kmeans(z, 2, 0).centroids)
+    found = manifold_clusters(z, 2, baseline=baseline, restarts=3, seed=0, largest=300)
     assert adjusted_rand_index(truth, found.argmax(axis=1)) > 0.98
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=1e-6)
 

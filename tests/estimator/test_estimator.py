@@ -58,7 +58,7 @@ def test_planted_classes_are_found_and_all_attributes_are_there(fitted: DeepEmbe
     assert adjusted_rand_index(truth, fitted.labels_) > 0.9
     assert fitted.embedding_.shape == (240, 4)
     assert fitted.cluster_centers_.shape == (4, 4)
-    assert fitted.model_.method == "n2d"  # the classes are of similar sizes
+    assert fitted.model_.method == "n2d"
     assert list(np.bincount(fitted.labels_)) == sorted(np.bincount(fitted.labels_), reverse=True)
     assert len(fitted.history_["pretrain"]) == 30
     assert fitted.history_["cluster"][-1]["stop_reason"] in ("epochs", "tolerance")
@@ -87,14 +87,22 @@ def test_every_method_labels_what_it_was_fitted_to(method: str) -> None:
     assert adjusted_rand_index(truth, labels) > 0.5
 
 
-def test_a_set_with_one_large_class_is_left_to_kmeans_whose_labels_it_gets() -> None:
+def test_one_large_class_is_not_split_and_the_default_loses_nothing_to_kmeans() -> None:
     ridge, truth = ridges(300)
-    rare = np.flatnonzero(truth > 0)[:12]
+    rare = np.flatnonzero(truth > 0)[:60]
     silence = np.random.default_rng(0).normal(size=(300, 8, 8)) * 0.05
-    windows = np.concatenate([silence, ridge[rare] * 3])
+    windows, classes = np.concatenate([silence, ridge[rare] * 3]), np.r_[np.zeros(300, int), truth[rare]]
     chosen, kmeans = (small(method=m, pretrain_epochs=20).fit(windows) for m in ("auto", "kmeans"))
-    assert chosen.model_.method == "kmeans"
-    np.testing.assert_array_equal(chosen.labels_, kmeans.labels_)
+    assert chosen.model_.method == "n2d"
+    score = [adjusted_rand_index(classes, found.labels_) for found in (chosen, kmeans)]
+    assert score[0] > 0.95
+    assert score[0] >= score[1] - 0.01
+
+
+def test_one_cluster_is_everything_without_training() -> None:
+    found = small(1, pretrain_epochs=1).fit(ridges(60)[0])
+    assert found.model_.method == "kmeans"
+    assert set(found.labels_) == {0}
 
 
 def test_planes_and_odd_sides_are_windows_too() -> None:

@@ -17,7 +17,8 @@ from scaledec.config import parse_config, run_fingerprint
 from scaledec.location import Location
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Kind, Normaliser, Scale
-from scaledec.stages.cluster import ClusterJob, cluster_loop
+from scaledec.stages.cluster import cluster_loop
+from scaledec.stages.cluster_job import ClusterJob
 from scaledec.stages.pretrain import PretrainJob, pretrain_loop
 from scaledec.training import data as batches
 from scaledec.training.data import Batch, TrainingData, epoch_groups, epoch_order

@@ -1,36 +1,28 @@
-"""A manifold step: embeddings laid out anew so that what is linked by near neighbours lies together.
+"""Clusters of the embedding's manifold: several clusterings, and which to keep.
 
-A fuzzy graph of nearest neighbours and its layout by attraction along edges and repulsion from random
-others, after McInnes, Healy and Melville (2018), "UMAP", written as passes over whole arrays: in one
-step every point moves towards at most one neighbour, so no two updates of a point meet and the result
-depends on the seed alone, not on threads. Clusters of any shape in the autoencoder's embedding become
-compact, which is what a mixture can describe (McConville et al. 2021, "N2D").
+Clusters of any shape in the autoencoder's embedding become compact in a layout of its neighbourhoods, which
+is what a mixture can describe (McConville et al. 2021, "N2D"). A mixture cuts one large class into pieces of
+the size of the others; merging many small pieces where the graph holds them together does not. Which of
+them to keep is decided without any label: see :func:`best_of`.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 import scipy.sparse.linalg
-import torch
+from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
 from scaledec.numerics.dec.initialise import GAUSSIAN_STARTS, fit_gaussian, fit_kmeans, restart_seeds
-from scaledec.numerics.metrics import effective_clusters
+from scaledec.numerics.dec.layout import lay_out, nearest_neighbours, neighbour_graph
 
-__all__ = [
-    "lay_out",
-    "manifold_clusters",
-    "modularity",
-    "nearest_neighbours",
-    "neighbour_graph",
-    "normalised_cut",
-]
+__all__ = ["best_of", "manifold_clusters", "merged", "modularity", "normalised_cut"]
 
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -39,34 +31,36 @@ NEIGHBOURS = 15
 """Of a point in the graph: few enough to stay inside a small cluster."""
 DIMENSIONS = 5
 """Of the layout: two suffice to see clusters, a few more let them pass each other while they form."""
-EVEN = 0.6
-"""Effective over asked number of clusters above which sizes count as even."""
+PIECES = 6
+"""Pieces a cluster, before they are merged."""
+LEAST_SEPARATION = 0.5
+"""Share of the silhouette of k-means that clusters must have. The manifold's have 0.75 to 0.95 of it where
+classes are of similar sizes, 0.04 to 0.4 where two thirds of all windows are noise and the noise is split."""
+PARTED = 1e-3
+"""Mean share of weight leaving a cluster below which clusters need no distance: rings in one another."""
+JUDGED = 4000
+"""Points whose silhouettes are looked at."""
 LEAST_CHANCE = 1e-4
 """Of a cluster that no neighbour belongs to: the network is not asked to be surer than the graph can be."""
 LARGEST = 100_000
 """Points laid out: distances of all pairs take a minute or two on two cores."""
 
-# Curve 1 / (1 + a d^2b) fitted to exp(-d), i.e. with no distance that neighbours must keep (min_dist 0).
-_A, _B = 1.929, 0.7915
-_NEGATIVES = 5
-"""Random others that each attraction is weighed against."""
-_LARGEST_STEP = 4.0
-"""Of one coordinate in one step, so that two points that fall together do not fly apart."""
-_WIDTH = 10.0
-"""Of the first layout, in units in which neighbours end about 1 apart."""
-_BISECTIONS = 64
-
 
 def manifold_clusters(
-    z: npt.ArrayLike, n_clusters: int, *, restarts: int, seed: int, largest: int = LARGEST
+    z: npt.ArrayLike,
+    n_clusters: int,
+    *,
+    baseline: npt.ArrayLike,
+    others: Sequence[npt.ArrayLike] = (),
+    restarts: int,
+    seed: int,
+    largest: int = LARGEST,
 ) -> Float64Array:
     """Log of the chance (N, K) that each of embeddings (N, D) belongs to each cluster of the manifold.
 
     Several clusterings are made of the graph of nearest neighbours (its leading eigenvectors; mixtures in
-    two layouts), and the graph itself says which to keep: the one of greatest modularity. Modularity
-    evens sizes out, so where the eigenvectors find very uneven sizes, as noise makes them in an archive,
-    the least normalised cut decides instead. Of more than ``largest`` embeddings that many are
-    clustered; the others are as their neighbours among them are.
+    two layouts, and small pieces of these layouts, merged), and :func:`best_of` says which to keep. Of more
+    than ``largest`` embeddings that many are clustered; the others are as their neighbours among them are.
 
     Parameters
     ----------
@@ -74,6 +68,10 @@ def manifold_clusters(
         Embeddings (N, D), at least ``n_clusters`` of them distinct.
     n_clusters
         Number of clusters K.
+    baseline
+        Labels (N,) by k-means in the embedding, which set the scale of separation.
+    others
+        Labels (N,) found elsewhere, which may be kept too.
     restarts
         Of each mixture and of k-means.
     seed
@@ -88,7 +86,9 @@ def manifold_clusters(
         chosen = np.sort(rng.choice(chosen, largest, replace=False))
     anchors = points[chosen]
     graph = neighbour_graph(*nearest_neighbours(anchors, min(NEIGHBOURS, len(anchors) - 1)))
-    labels = _best_clustering(graph, anchors, n_clusters, restarts, seed)
+    given = [np.asarray(labels, dtype=np.int64)[chosen] for labels in (baseline, *others)]
+    found = _candidates(graph, anchors, n_clusters, restarts, seed)
+    labels = best_of(graph, anchors, [*given, *found], n_clusters, seed=seed)
     # How sure a label is: what a point's neighbours say, itself included.
     votes = (graph + scipy.sparse.eye_array(len(anchors))) @ np.eye(n_clusters)[labels]
     votes /= votes.sum(axis=1, keepdims=True)
@@ -99,31 +99,102 @@ def manifold_clusters(
     return np.asarray(np.log(votes / votes.sum(axis=1, keepdims=True)))
 
 
-def _best_clustering(
-    graph: scipy.sparse.csr_array, points: Float64Array, n_clusters: int, restarts: int, seed: int
+def best_of(
+    graph: scipy.sparse.csr_array,
+    points: Float64Array,
+    candidates: Sequence[IntArray],
+    n_clusters: int,
+    *,
+    seed: int = 0,
 ) -> IntArray:
-    """The labels (N,) that suit the graph best, of several candidates."""
+    """The labels (N,) among ``candidates`` that suit graph and points best; the first are by k-means.
+
+    The graph knows shapes and no scale: it parts what is a little apart, such as the noise of two stations,
+    as willingly as what is far apart, and modularity wants clusters of even sizes. Distances know scale and
+    no shapes. So of all candidates that keep at least :data:`LEAST_SEPARATION` of the mean silhouette that
+    k-means has, or that the graph parts altogether, the one of greatest modularity is taken.
+
+    Parameters
+    ----------
+    graph
+        Symmetric weights (N, N) between the points.
+    points
+        (N, D), of which :data:`JUDGED` are drawn for the silhouettes.
+    candidates
+        Labels (N,) from 0 to ``n_clusters`` - 1.
+    seed
+        Of the draw.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(points))[:JUDGED]
+    separation = [_silhouette(points[drawn], labels[drawn]) for labels in candidates]
+    least = LEAST_SEPARATION * max(separation[0], 0.0)
+    quality = [-np.inf] * len(candidates)
+    for i, labels in enumerate(candidates):
+        flow = _flow(graph, labels, n_clusters)
+        if i == 0 or separation[i] >= least or normalised_cut(flow) < PARTED * n_clusters:
+            quality[i] = modularity(flow)
+    return candidates[int(np.argmax(quality))]
+
+
+def _silhouette(points: Float64Array, labels: IntArray) -> float:
+    """Mean silhouette; -1 where all points have one label, which separates nothing."""
+    if not 1 < len(np.unique(labels)) < len(points):
+        return -1.0
+    return float(silhouette_score(points, labels))
+
+
+def _candidates(
+    graph: scipy.sparse.csr_array, points: Float64Array, n_clusters: int, restarts: int, seed: int
+) -> Iterator[IntArray]:
+    """Labels (N,) of 0 to K - 1."""
     vectors = _leading_vectors(graph, max(n_clusters, DIMENSIONS + 1))
     turned = vectors[:, :n_clusters] / np.maximum(
         np.linalg.norm(vectors[:, :n_clusters], axis=1, keepdims=True), np.finfo(np.float64).tiny
     )
-    by_vectors = _kmeans_labels(turned, n_clusters, restarts, seed)
+    yield _kmeans_labels(turned, n_clusters, restarts, seed)
     degree = np.asarray(graph.sum(axis=1)).reshape(-1, 1)
     slow = (vectors / np.sqrt(degree))[:, 1 : DIMENSIONS + 1]  # the first one is the same everywhere
     slow /= np.maximum(slow.std(axis=0), np.finfo(np.float64).tiny)
     epochs = 300 if len(points) < 10_000 else 200  # a small set needs more passes for as many moves
-    candidates = [by_vectors]
     for start in (_principal_axes(points, 2), slow):
-        y = lay_out(graph, start, epochs=epochs, seed=seed)
+        y = lay_out(graph, start, epochs=epochs, seed=seed).astype(np.float64)
         fits = (
             fit_gaussian(y, n_clusters, s, start=GAUSSIAN_STARTS[i % len(GAUSSIAN_STARTS)])
             for i, s in enumerate(restart_seeds(seed, restarts))
         )
-        candidates.append(max(fits, key=lambda fit: fit.quality).log_posterior(y).argmax(axis=1))
-    flows = [_flow(graph, labels, n_clusters) for labels in candidates]
-    is_even = effective_clusters(np.bincount(by_vectors)) > EVEN * n_clusters
-    quality = [modularity(flow) if is_even else -normalised_cut(flow) for flow in flows]
-    return candidates[int(np.argmax(quality))]
+        yield max(fits, key=lambda fit: fit.quality).log_posterior(y).argmax(axis=1)
+        pieces = min(PIECES * n_clusters, len(np.unique(y, axis=0)))
+        yield merged(graph, _kmeans_labels(y, pieces, 1, seed), n_clusters)
+
+
+def merged(graph: scipy.sparse.csr_array, pieces: IntArray, n_clusters: int) -> IntArray:
+    """Labels (N,) of ``n_clusters`` clusters, made of smaller ones by merging two at a time.
+
+    Each time the two are merged whose merging lowers the normalised cut most: those that hold together, for
+    how large they are.
+
+    Parameters
+    ----------
+    graph
+        Symmetric weights (N, N).
+    pieces
+        Labels (N,) of at least as many clusters; empty ones do not count.
+    """
+    label = np.unique(pieces, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    flow = _flow(graph, label, int(label.max()) + 1)
+    while len(flow) > n_clusters:
+        volume, inside = flow.sum(axis=1), np.diagonal(flow)
+        kept = inside / volume
+        both = (inside[:, None] + inside + 2 * flow) / (volume[:, None] + volume)
+        gain = both - kept[:, None] - kept
+        gain[np.tril_indices_from(gain)] = -np.inf
+        low, high = np.unravel_index(int(np.argmax(gain)), gain.shape)
+        flow[low] += flow[high]
+        flow[:, low] += flow[:, high]
+        flow = np.delete(np.delete(flow, high, axis=0), high, axis=1)
+        label[label == high] = low
+        label[label > high] -= 1
+    return label
 
 
 def modularity(flow: Float64Array) -> float:
@@ -149,8 +220,10 @@ def normalised_cut(flow: Float64Array) -> float:
 
 
 def _flow(graph: scipy.sparse.csr_array, labels: IntArray, n_clusters: int) -> Float64Array:
-    member = np.eye(n_clusters)[labels]
-    return np.asarray(member.T @ (graph @ member))
+    member = scipy.sparse.csr_array(
+        (np.ones(len(labels)), (np.arange(len(labels)), labels)), shape=(len(labels), n_clusters)
+    )
+    return np.asarray((member.T @ (graph @ member)).toarray())
 
 
 def _leading_vectors(graph: scipy.sparse.csr_array, n: int) -> Float64Array:
@@ -183,114 +256,3 @@ def _principal_axes(points: Float64Array, dimensions: int) -> Float64Array:
     centred = points - points.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
     return np.asarray(centred @ axes[:, ::-1][:, :dimensions])
-
-
-def nearest_neighbours(z: npt.ArrayLike, k: int) -> tuple[IntArray, Float64Array]:
-    """The ``k`` nearest other points of each: positions and Euclidean distances, both (N, k).
-
-    Parameters
-    ----------
-    z
-        Points (N, D).
-    k
-        Fewer than N.
-    """
-    points = np.ascontiguousarray(z, dtype=np.float64)
-    distance, position = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors()
-    return position.astype(np.int64), distance
-
-
-def neighbour_graph(position: IntArray, distance: Float64Array) -> scipy.sparse.csr_array:
-    """Symmetric weights (N, N) between neighbours, each at most 1.
-
-    A point's nearest neighbour has weight 1 and its k weights sum to log2 k; what either end of an
-    edge believes is joined as independent chances are (McInnes et al. 2018, section 3.1).
-
-    Parameters
-    ----------
-    position, distance
-        From :func:`nearest_neighbours`.
-    """
-    n, k = position.shape
-    nearest = distance[:, :1]
-    beyond = np.maximum(distance - nearest, 0.0)
-    low, high = np.zeros((n, 1)), np.full((n, 1), np.inf)
-    smallest = np.finfo(np.float64).tiny
-    width = np.maximum(beyond.mean(axis=1, keepdims=True), smallest)
-    for _ in range(_BISECTIONS):
-        is_wide = np.exp(-beyond / width).sum(axis=1, keepdims=True) > np.log2(k)
-        high, low = np.where(is_wide, width, high), np.where(is_wide, low, width)
-        width = np.maximum(np.where(np.isinf(high), 2 * width, (low + high) / 2), smallest)
-    # Where most neighbours are equally near no width is small enough: keep it a share of the distances.
-    width = np.maximum(width, 1e-3 * np.maximum(distance.mean(axis=1, keepdims=True), 1e-300))
-    rows = np.repeat(np.arange(n), k)
-    weight = np.exp(-beyond / width)
-    directed = scipy.sparse.csr_array((weight.ravel(), (rows, position.ravel())), shape=(n, n))
-    other = directed.T.tocsr()
-    return scipy.sparse.csr_array(directed + other - directed * other)
-
-
-def lay_out(
-    graph: scipy.sparse.csr_array, start: npt.ArrayLike, *, epochs: int, seed: int, rate: float = 1.0
-) -> npt.NDArray[np.float32]:
-    """Positions (N, d) in which linked points lie together and others apart.
-
-    Parameters
-    ----------
-    graph
-        Symmetric weights (N, N), from :func:`neighbour_graph`.
-    start
-        First positions (N, d), not all equal; they are centred and scaled here.
-    epochs
-        Passes; an edge of weight w takes part in the share w / max(w) of them.
-    seed
-        Of the random others and of ties in the start.
-    rate
-        First step length; it falls linearly to zero.
-    """
-    generator = torch.Generator().manual_seed(seed & 0xFFFF_FFFF_FFFF_FFFF)
-    y = _first_layout(start, generator)
-    n = len(y)
-    weight = graph.data / graph.data.max()
-    taken = weight >= 1.0 / epochs  # a weaker edge would not take part even once
-    head = np.repeat(np.arange(n), np.diff(graph.indptr))[taken]
-    tail = torch.from_numpy(graph.indices[taken].astype(np.int64))
-    period = 1.0 / weight[taken]
-    due = period.copy()
-    for epoch in range(epochs):
-        step = rate * (1.0 - epoch / epochs)
-        active = np.flatnonzero(due <= epoch + 1)
-        due[active] += period[active]
-        # The first active edge of every point, then the second of those that have one, and so on.
-        heads = head[active]
-        first = np.r_[0, np.flatnonzero(np.diff(heads)) + 1] if len(heads) else np.zeros(0, np.int64)
-        rank = np.arange(len(heads)) - np.repeat(first, np.diff(np.r_[first, len(heads)]))
-        order = np.argsort(rank, kind="stable")
-        sizes = np.bincount(rank)
-        for part in np.split(order, np.cumsum(sizes)[:-1]):
-            _move(y, torch.from_numpy(heads[part]), tail[active[part]], step, generator)
-    positions: npt.NDArray[np.float32] = y.numpy()
-    return positions
-
-
-def _first_layout(start: npt.ArrayLike, generator: torch.Generator) -> Tensor:
-    y = torch.from_numpy(np.array(start, dtype=np.float32))
-    y -= y.mean(dim=0)
-    y *= _WIDTH / y.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-    return y + 1e-4 * torch.randn(y.shape, generator=generator)
-
-
-def _move(y: Tensor, heads: Tensor, tails: Tensor, step: float, generator: torch.Generator) -> None:
-    """Pull each of ``heads`` (no two equal) towards its tail and push it from random others, in place."""
-    here = y[heads]
-    towards = here - y[tails]
-    squared = towards.square().sum(dim=1, keepdim=True)
-    pull = -2 * _A * _B * squared.clamp_min(1e-12).pow(_B - 1) / (1 + _A * squared.pow(_B))
-    change = (pull * towards).clamp_(-_LARGEST_STEP, _LARGEST_STEP)
-    for _ in range(_NEGATIVES):
-        others = torch.randint(len(y), (len(heads),), generator=generator)
-        away = here - y[others]
-        squared = away.square().sum(dim=1, keepdim=True)
-        push = 2 * _B / ((1e-3 + squared) * (1 + _A * squared.pow(_B)))
-        change += (push * away).clamp_(-_LARGEST_STEP, _LARGEST_STEP)
-    y[heads] = here + step * change
