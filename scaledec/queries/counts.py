@@ -94,6 +94,7 @@ def counts_of(source: Source, by: Sequence[str], filters: Filters) -> pd.DataFra
         )
     wanted = chosen(source.channels, source.names, filters)
     stations = sorted({channel.station_key for channel in source.channels})
+    channels = sorted(map(str, source.channels))
     tick_ns = _tick_ns(by)
     n_labels = len(source.names) if "label" in by else 1
 
@@ -104,13 +105,13 @@ def counts_of(source: Source, by: Sequence[str], filters: Filters) -> pd.DataFra
         known = {
             "label": label,
             "station": np.full(len(hour), stations.index(channel.station_key)),
-            "channel": np.full(len(hour), found.piece.channel_index),
+            "channel": np.full(len(hour), channels.index(str(channel))),
         }
         hour = hour * (tick_ns // HOUR_NS)
         return [*(known[name] if name in known else _OF_HOUR[name](hour) for name in by), windows]
 
     total = _added_up(scan(source, wanted, make), len(by))
-    return _table(source, by, stations, total)
+    return _table(source.names, by, {"station": stations, "channel": channels}, total)
 
 
 def counts_in_time(root: str, freq: str = "1h", **filters: Unpack[Filters]) -> pd.DataFrame:
@@ -244,13 +245,10 @@ def _added_up(parts: Iterator[list[Column]], n_columns: int) -> pd.DataFrame:
     return rows.sum()
 
 
-def _table(source: Source, by: Sequence[str], stations: Sequence[str], total: pd.DataFrame) -> pd.DataFrame:
-    texts: Mapping[str, Sequence[str]] = {
-        "station": stations,
-        "channel": [str(channel) for channel in source.channels],
-        "weekday": WEEKDAYS,
-        "season": SEASONS,
-    }
+def _table(
+    names: Sequence[str], by: Sequence[str], places: Mapping[str, Sequence[str]], total: pd.DataFrame
+) -> pd.DataFrame:
+    texts: Mapping[str, Sequence[str]] = {**places, "weekday": WEEKDAYS, "season": SEASONS}
     instants = {"hour": "datetime64[h]", "day": "datetime64[D]", "month": "datetime64[M]"}
     columns: dict[str, Any] = {}
     for number, name in enumerate(by):
@@ -262,12 +260,6 @@ def _table(source: Source, by: Sequence[str], stations: Sequence[str], total: pd
             columns[name] = values.astype(instants[name]).astype("datetime64[ns]")
         else:
             columns[name] = values.astype(np.int16)
-        if name == "label" and has_names(source.names):
-            columns["name"] = pd.Categorical(np.array(source.names, dtype=object)[values])
-    table = pd.DataFrame({**columns, "windows": total["windows"].to_numpy()})
-    # Channels are numbered as the store has them; people look for them by name.
-    return table.sort_values(list(by), key=_by_name, ignore_index=True)
-
-
-def _by_name(column: pd.Series[Any]) -> pd.Series[Any]:
-    return column.astype(str) if column.name == "channel" else column
+        if name == "label" and has_names(names):
+            columns["name"] = pd.Categorical(np.array(names, dtype=object)[values])
+    return pd.DataFrame({**columns, "windows": total["windows"].to_numpy()})

@@ -188,13 +188,14 @@ def _frame(channel_index: int, runs: Runs) -> pd.DataFrame:
 def _table(source: Source, parts: list[pd.DataFrame]) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True) if parts else _frame(0, _NONE)
     names = [str(channel) for channel in source.channels]
+    rank = np.argsort(np.argsort(names))
+    by_place = np.lexsort((table["label"], table["start"], rank[table["channel"].to_numpy()]))
+    table = table.take(by_place).reset_index(drop=True)
     channel = pd.Categorical.from_codes(table["channel"].to_numpy(), pd.Index(names))
-    end_ns = table["end"].to_numpy() + length_ns(source.windows)
     table["channel"] = channel.remove_unused_categories()
+    end_ns = table["end"].to_numpy() + length_ns(source.windows)
     table["start"] = table["start"].to_numpy().view("datetime64[ns]")
     table["end"] = end_ns.view("datetime64[ns]")
     if has_names(source.names):
         table["name"] = pd.Categorical(np.array(source.names, dtype=object)[table["label"].to_numpy()])
-    by_name = table["channel"].astype(str)
-    order = np.lexsort((table["label"], table["start"], by_name.to_numpy()))
-    return table.iloc[order].reset_index(drop=True)
+    return table

@@ -5,7 +5,7 @@ A piece is some segments of a channel: small enough to hold several, and read by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -137,7 +137,7 @@ class StoredLabels:
         return self.store.start_ns(piece.channel_index, piece.first, piece.stop).reshape(-1)
 
 
-def has_names(names: tuple[str, ...]) -> bool:
+def has_names(names: Sequence[str]) -> bool:
     """Whether a person gave any cluster a name."""
     return any(name != default_name(k) for k, name in enumerate(names))
 
