@@ -1,4 +1,4 @@
-"""Verbs that only read the root: status, query, name, verify, select-k."""
+"""Verbs that only read the root: status, name, verify, select-k."""
 
 from __future__ import annotations
 
@@ -25,50 +25,6 @@ def status(config_path: str, overrides: Sequence[str], failures: bool) -> int:
         for failure in found.failures:
             click.echo(f"{failure.where}\t{failure.reason}")
     return 0
-
-
-@verb(
-    "query",
-    example="scaledec query my.yaml --channel 'CM.*.*.HHZ' --label 3 --min-confidence 0.9 -o hits.csv",
-)
-@config_argument
-@click.option("--run", "run_name", default=None, help="Name of the run; the configuration's by default.")
-@click.option("--channel", default=None, help="Glob over NET.STA.LOC.CHA.")
-@click.option("--label", "labels", multiple=True, help="Only this label or name; may be repeated.")
-@click.option("--start", default=None, help="Windows that start at or after this time (UTC).")
-@click.option("--end", default=None, help="Windows that start before this time (UTC).")
-@click.option("--min-confidence", type=float, default=None, help="Only windows at least this sure (0 to 1).")
-@click.option("--limit", type=int, default=None, help="At most this many windows.")
-@click.option("-o", "--output", default=None, help="A .csv or .parquet file instead of the terminal.")
-def query(
-    config_path: str,
-    overrides: Sequence[str],
-    run_name: str | None,
-    channel: str | None,
-    labels: Sequence[str],
-    start: str | None,
-    end: str | None,
-    min_confidence: float | None,
-    limit: int | None,
-    output: str | None,
-) -> None:
-    """List labelled windows: which label, where, when, how sure."""
-    from scaledec import config as configuration
-    from scaledec.queries.rows import query as find
-
-    config = load(config_path, overrides)
-    found = find(
-        config.root,
-        run=run_name or configuration.run_name(config),
-        channel=channel,
-        label=list(labels) or None,
-        start=start,
-        end=end,
-        min_confidence=min_confidence,
-        limit=limit,
-        storage_options=config.storage_options,
-    )
-    show_table(found, output, "windows")
 
 
 @verb("name", example='scaledec name my.yaml 3 "icequake, ice front" --note "calving season only"')
@@ -196,4 +152,4 @@ def _parse_range(text: str) -> list[int]:
     return found
 
 
-COMMANDS = (status, query, name_cluster, detections, verify, select_k)
+COMMANDS = (status, name_cluster, detections, verify, select_k)

@@ -11,7 +11,19 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import ask, compare, demo, drift, explore, learn, report, similar, sql, work
+from scaledec.cli import (
+    ask,
+    compare,
+    demo,
+    drift,
+    explore,
+    learn,
+    query,
+    report,
+    similar,
+    sql,
+    work,
+)
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -48,6 +60,7 @@ for _command in (
     *learn.COMMANDS,
     *ask.COMMANDS,
     *explore.COMMANDS,
+    *query.COMMANDS,
     *similar.COMMANDS,
     *drift.COMMANDS,
     *report.COMMANDS,
