@@ -12,7 +12,6 @@ from bokeh.models import (
     BoxAnnotation,
     ColorBar,
     ColumnDataSource,
-    DataRange1d,
     FixedTicker,
     HoverTool,
     LinearColorMapper,
@@ -44,8 +43,8 @@ class Detail:
         self.labels = self._make_labels()
         self.spectrogram = self._make_spectrogram(unit)
         self.trace = self._make_trace()
-        self.label_note, self.spectrogram_note, self.trace_note = map(
-            Note, (self.labels, self.spectrogram, self.trace)
+        self.label_note, self.spectrogram_note, self.trace_note = (
+            Note(one, 72) for one in (self.labels, self.spectrogram, self.trace)
         )
         self._marks = [self._add_mark(one) for one in (self.labels, self.spectrogram, self.trace)]
 
@@ -94,12 +93,13 @@ class Detail:
             padding=4,
         )
         made.add_layout(bar, "right")
+        self._bar = bar
         made.xaxis.visible = False
         made.yaxis.axis_label = "frequency (Hz)"
         return made
 
     def _make_trace(self) -> Any:
-        made = bare_figure(self.x_range, 170, DataRange1d(range_padding=0.05))
+        made = bare_figure(self.x_range, 170, Range1d(-1, 1))
         self._line = ColumnDataSource({"x": [], "y": []}, name="samples")
         made.line("x", "y", source=self._line, line_width=0.8, color="#26323d")
         made.xaxis.axis_label = "time (UTC)"
@@ -141,6 +141,7 @@ class Detail:
         low, high = picture.frequency_hz
         self.spectrogram.y_range.update(start=low, end=high)
         self.spectrogram_note.say(picture.problem)
+        self._bar.visible = self.spectrogram.yaxis.visible = not picture.problem
         if picture.problem:
             self._image.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
             return
@@ -157,6 +158,10 @@ class Detail:
         """Draw samples, or say why there are none."""
         self._line.data = {"x": milliseconds(trace.time_ns), "y": trace.value}
         self.trace_note.say(trace.problem)
+        self.trace.yaxis.visible = not trace.problem
+        if not trace.problem:
+            reach = max(1e-12, 1.05 * float(np.nanmax(np.abs(trace.value))))
+            self.trace.y_range.update(start=-reach, end=reach)
 
     def mark(self, start_ns: int | None, length_ns: int = 0) -> None:
         """Frame a window in all three figures."""

@@ -15,6 +15,7 @@ from scaledec.explore.detail import Picture, Windows, read_windows, spectrogram
 from scaledec.explore.detail_figures import Detail
 from scaledec.explore.figures import milliseconds
 from scaledec.explore.opened import Opened, OpenedRun, Span
+from scaledec.explore.style import text
 from scaledec.explore.turns import Later
 from scaledec.explore.waveform import Trace, read_trace
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId, format_time
@@ -150,15 +151,15 @@ class DetailPart:
         lengths = [make(name=name, width=64) for name in _LENGTHS]
         for button in lengths:
             button.on_click(lambda event: self._set_length(_LENGTHS[event.obj.name]))
-        self._title = pn.pane.HTML("", css_classes=["title"])
+        self._title = text("", margin=(12, 10))
         self._controls = pn.FlexBox(self._channel, self._source, before, after, *lengths, self._title)
         self._kind = pn.widgets.RadioButtonGroup(options=[_RAW, _BAND], value=_RAW, width=160)
         low, high = self._opened.band_hz
         self._low = pn.widgets.FloatInput(value=low, start=0.001, step=0.5, width=80, visible=False)
         self._high = pn.widgets.FloatInput(value=high, start=0.002, step=0.5, width=80, visible=False)
-        hertz = pn.pane.HTML("Hz", visible=False, margin=(12, 2))
+        hertz = text("Hz", visible=False, margin=(12, 2))
         self._wave_controls = pn.Row(
-            pn.pane.HTML("waveform", css_classes=["small"], margin=(12, 6)),
+            text("waveform", margin=(12, 6)),
             self._kind,
             self._low,
             self._high,

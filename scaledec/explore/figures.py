@@ -47,10 +47,11 @@ def time_range(span: Span, bounds: Span) -> Range1d:
 
 
 def length_text(length_ns: int) -> str:
-    """A length of time in its largest whole unit: ``30 min``."""
-    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+    """A length of time in its largest whole unit: ``30 min``, ``day``."""
+    for unit, name in ((86_400, "day"), (3600, "hour"), (60, "min"), (1, "s")):
         if length_ns % (unit * 10**9) == 0:
-            return f"{length_ns // (unit * 10**9)} {name}"
+            number = length_ns // (unit * 10**9)
+            return name if number == 1 else f"{number} {name}"
     return f"{length_ns / 1e9:.3g} s"
 
 
@@ -107,10 +108,11 @@ def _context() -> DatetimeTickFormatter:
 class Note:
     """A sentence in a figure that says why nothing is drawn; hidden while it is empty."""
 
-    def __init__(self, made: Any) -> None:
+    def __init__(self, made: Any, letters: int) -> None:
+        self._letters = letters
         self._label = Label(
             x=14,
-            y=int(made.height * 0.42),
+            y=int(made.height * 0.38),
             x_units="screen",
             y_units="screen",
             text="",
@@ -122,7 +124,7 @@ class Note:
 
     def say(self, text: str) -> None:
         """Show a sentence, or with an empty one none."""
-        self._label.text = "\n".join(textwrap.wrap(text, 110)[:3])
+        self._label.text = "\n".join(textwrap.wrap(text, self._letters))
         self._label.visible = bool(text)
 
 
@@ -137,7 +139,7 @@ class Overview:
         self.x_range = time_range(span, span)
         self.counts = self._make_counts()
         self.rows = self._make_rows()
-        self.note, self.rows_note = Note(self.counts), Note(self.rows)
+        self.note, self.rows_note = Note(self.counts, 110), Note(self.rows, 110)
 
     def _make_counts(self) -> Any:
         made = bare_figure(self.x_range, 200, Range1d(0, 1, min_interval=1e-9), tools=",reset")

@@ -14,12 +14,15 @@ from scaledec.explore.background import Background
 from scaledec.explore.counts import Bins, Counts, choose_bins, count_classes, stored_share
 from scaledec.explore.figures import Overview, milliseconds
 from scaledec.explore.opened import Opened, OpenedRun, Span
-from scaledec.explore.side import ChannelChoice, ClassChoice, TimeChoice, caption
+from scaledec.explore.side import ChannelChoice, ClassChoice, TimeChoice
+from scaledec.explore.style import caption, text
 from scaledec.explore.turns import Later
 
 __all__ = ["OverviewPart"]
 
 _NS_PER_MS = 1_000_000
+# Of a timeline, in pixels; beyond, it scrolls by itself.
+_MOST_HEIGHT = 420
 # Bins of fewer windows would have one more or one less by turns.
 _WINDOWS_PER_BIN = 20
 
@@ -56,7 +59,7 @@ class OverviewPart:
         self._channels = ChannelChoice(self._all, self._rebuild)
         self._time = TimeChoice(self._bounds, self._set_span)
         self._classes = None if run is None else ClassChoice(run.names, run.colours, self._reclassed)
-        self._status = pn.pane.HTML("", sizing_mode="stretch_width", css_classes=["status"])
+        self._status = text("", sizing_mode="stretch_width")
         self._figures = pn.Column(sizing_mode="stretch_width")
         self.side = pn.Column(self._channels.view, self._time.view, self._class_view(), width=250)
         self.view = pn.Column(self._status, self._figures, sizing_mode="stretch_width")
@@ -96,11 +99,10 @@ class OverviewPart:
             self._overview.x_range.on_change(name, lambda attribute, old, new: self._zoomed())
         self._overview.rows.on_event(Tap, self._tapped)
         shown = [self._overview.rows] if run is None else [self._overview.counts, self._overview.rows]
-        timeline = pn.Column(
-            pn.pane.Bokeh(self._overview.rows, sizing_mode="stretch_width"),
-            sizing_mode="stretch_width",
-            max_height=430,
-            scroll="y-auto",
+        rows = pn.pane.Bokeh(self._overview.rows, sizing_mode="stretch_width")
+        tall = self._overview.rows.height > _MOST_HEIGHT
+        timeline = (
+            pn.Column(rows, sizing_mode="stretch_width", height=_MOST_HEIGHT, scroll=True) if tall else rows
         )
         counts = (
             [pn.pane.Bokeh(self._overview.counts, sizing_mode="stretch_width")] if len(shown) == 2 else []

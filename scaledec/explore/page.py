@@ -13,7 +13,7 @@ from scaledec.explore.cards import Place
 from scaledec.explore.detail_part import DetailPart
 from scaledec.explore.opened import Opened, Span
 from scaledec.explore.overview_part import OverviewPart
-from scaledec.explore.style import STYLE
+from scaledec.explore.style import problem, text
 from scaledec.explore.window_card import WindowCard
 
 __all__ = ["make_page"]
@@ -35,16 +35,15 @@ class _Page:
         self._choice = pn.widgets.Select(name="Run", options=list(opened.runs), sizing_mode="stretch_width")
         self._choice.visible = bool(opened.runs)
         self._choice.param.watch(lambda event: self._open(), "value")
-        self._problem = pn.pane.HTML("", visible=False, css_classes=["problem"], sizing_mode="stretch_width")
-        self._side = pn.Column(width=262, css_classes=["side"])
+        self._problem = text("", visible=False, sizing_mode="stretch_width")
+        self._side = pn.Column(width=262)
         self._main = pn.Column(sizing_mode="stretch_width")
         heading = f"<div class='head'><b>scaledec</b> {html.escape(opened.title)}</div>"
         self.view = pn.Column(
-            pn.pane.HTML(heading, sizing_mode="stretch_width"),
+            text(heading, sizing_mode="stretch_width"),
             self._problem,
             pn.Row(pn.Column(self._choice, self._side, width=272), self._main, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
-            stylesheets=[STYLE],
         )
         self._open()
 
@@ -90,6 +89,6 @@ class _Page:
         reason = str(error) if isinstance(error, ScaledecError) else f"{type(error).__name__}: {error}"
         self._say(f"{name}: {reason}")
 
-    def _say(self, problem: str) -> None:
-        self._problem.object = html.escape(problem)
-        self._problem.visible = bool(problem)
+    def _say(self, words: str) -> None:
+        self._problem.object = problem(words)
+        self._problem.visible = bool(words)

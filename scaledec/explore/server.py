@@ -96,7 +96,9 @@ def _require_panel() -> None:
     from bokeh.core.validation import silence
     from bokeh.core.validation.warnings import EMPTY_LAYOUT
 
-    panel.extension()
+    from scaledec.explore.style import PAGE_SHEET
+
+    panel.extension(raw_css=[PAGE_SHEET])
     # A row that is filled later is no mistake.
     silence(EMPTY_LAYOUT, True)
 

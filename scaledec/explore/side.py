@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import panel as pn
 
 from scaledec.errors import ConfigError
 from scaledec.explore.opened import Span
+from scaledec.explore.style import caption, hint, problem, text
 from scaledec.queries.selection import chosen_instant
 from scaledec.vocabulary import ChannelId, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ChannelChoice", "ClassChoice", "TimeChoice", "caption"]
+__all__ = ["ChannelChoice", "ClassChoice", "TimeChoice"]
 
 _ROWS = """
 .bk-input-group { max-height: 420px; overflow-y: auto; }
@@ -25,11 +26,6 @@ label { border-left: 14px solid; padding: 2px 0 2px 8px; margin-bottom: 2px; fon
 _SWATCH = "label:nth-of-type(%d) { border-color: %s; accent-color: %s; }\n"
 _MOST_ROWS = 200
 """Channels that a timeline shows at most."""
-
-
-def caption(text: str) -> Any:
-    """A heading at the side."""
-    return pn.pane.HTML(f"<div class='caption'>{text}</div>", margin=(12, 5, 2, 5))
 
 
 class ChannelChoice:
@@ -46,7 +42,7 @@ class ChannelChoice:
         )
         self._widget.param.watch(lambda event: changed(), "value")
         note = "" if len(names) <= _MOST_ROWS else f"the first {_MOST_ROWS} of {len(names)} are shown"
-        self.view = pn.Column(caption("Stations"), self._widget, pn.pane.HTML(note, visible=bool(note)))
+        self.view = pn.Column(caption("Stations"), self._widget, text(hint(note), visible=bool(note)))
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -66,7 +62,7 @@ class TimeChoice:
         self._start = make(name="from (UTC)", sizing_mode="stretch_width")
         self._end = make(name="to", sizing_mode="stretch_width")
         self._whole = pn.widgets.Button(name="all of it", button_type="default", width=90)
-        self._problem = pn.pane.HTML("", visible=False, css_classes=["problem"])
+        self._problem = text("", visible=False, sizing_mode="stretch_width")
         self.show(bounds)
         for widget in (self._start, self._end):
             widget.param.watch(lambda event: self._typed(), "value")
@@ -97,9 +93,9 @@ class TimeChoice:
             return
         self._changed(span)
 
-    def _say(self, problem: str) -> None:
-        self._problem.object = problem
-        self._problem.visible = bool(problem)
+    def _say(self, words: str) -> None:
+        self._problem.object = problem(words)
+        self._problem.visible = bool(words)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

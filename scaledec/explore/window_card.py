@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from scaledec.explore.cards import ClassCard, Place, class_card, neighbour, wind
 from scaledec.explore.detail import Windows, read_windows
 from scaledec.explore.detail_figures import window_figure
 from scaledec.explore.opened import Opened, OpenedRun, Span
-from scaledec.explore.side import caption
+from scaledec.explore.style import caption, hint, small, text
 from scaledec.vocabulary import WindowState, format_time
 
 __all__ = ["WindowCard"]
@@ -62,8 +62,8 @@ class WindowCard:
         self._opened, self._run, self._background, self._go = opened, run, background, go
         self._place: Place | None = None
         self._label = -1
-        self._facts = pn.pane.HTML(
-            "<p class='hint'>Click a window in the strip or in the spectrogram.</p>",
+        self._facts = text(
+            hint("Click a window in the strip, the spectrogram or the waveform."),
             sizing_mode="stretch_width",
         )
         self._pictures = pn.Row()
@@ -84,7 +84,6 @@ class WindowCard:
             self._class,
             self._gallery,
             width=356,
-            css_classes=["cards"],
         )
         self._show_class()
 
@@ -106,14 +105,14 @@ class WindowCard:
 
     def _tell(self, facts: _Facts | None) -> None:
         if facts is None:
-            self._facts.object = "<p class='hint'>There is no window here any more.</p>"
+            self._facts.object = hint("There is no window here any more.")
             return
         self._label = facts.label
         self._facts.object = _table(self._rows(facts))
         self._before.disabled = self._after.disabled = self._label < 0
         pictures = []
         if isinstance(facts.power, str):
-            pictures.append(pn.pane.HTML(f"<p class='hint'>{html.escape(facts.power)}</p>", width=_LARGE[0]))
+            pictures.append(text(hint(facts.power), width=_LARGE[0]))
         else:
             pictures.append(self._picture("this window (dB)", facts.power, self._label, _LARGE))
         if facts.prototype is not None:
@@ -163,7 +162,7 @@ class WindowCard:
 
     def _show_class(self) -> None:
         label = int(self._class.value)
-        self._gallery.objects = [pn.pane.HTML("<p class='hint'>looking for typical windows ...</p>")]
+        self._gallery.objects = [text(hint("looking for typical windows ..."))]
 
         def look() -> Iterator[tuple[ClassCard, list[npt.NDArray[np.float32] | str]]]:
             card = class_card(self._run, label)
@@ -176,9 +175,7 @@ class WindowCard:
         for (place, distance), power in zip(card.nearest, powers, strict=True):
             pictures.append(self._nearest(label, place, distance, power))
         rows = [pn.Row(*pictures[i : i + 2]) for i in range(0, len(pictures), 2)]
-        among = f"{card.looked_at:,} windows" + ("" if card.is_all else " in shards spread over the archive")
-        note = f"nearest to the centroid among {among}" if card.nearest else "no window has this label"
-        self._gallery.objects = [pn.pane.HTML(f"<p class='hint'>{note}</p>"), *rows]
+        self._gallery.objects = [text(hint(_told(card, powers)), sizing_mode="stretch_width"), *rows]
 
     def _nearest(
         self, label: int, place: Place, distance: float, power: npt.NDArray[np.float32] | str
@@ -190,7 +187,7 @@ class WindowCard:
         )
         go.on_click(lambda event: self._go(place))
         if isinstance(power, str):
-            return pn.Column(pn.pane.HTML(f"<p class='hint'>{html.escape(power)}</p>", width=_SMALL[0]), go)
+            return pn.Column(text(small(f"distance {distance:.3g}"), margin=(2, 5, 0, 5)), go, margin=0)
         picture = self._picture(f"distance {distance:.3g}", power, label, _SMALL)
         return pn.Column(picture, go, margin=0)
 
@@ -211,8 +208,17 @@ class WindowCard:
             frame_colour=self._run.colours[label] if label >= 0 else "#a6a6a6",
             size=size,
         )
-        heading = pn.pane.HTML(f"<div class='small'>{html.escape(title)}</div>", margin=(2, 5, 0, 5))
+        heading = text(small(title), margin=(2, 5, 0, 5))
         return pn.Column(heading, pn.pane.Bokeh(made, margin=(0, 5)), margin=0)
+
+
+def _told(card: ClassCard, powers: Sequence[npt.NDArray[np.float32] | str]) -> str:
+    """What the gallery shows, and once why pictures are missing."""
+    if not card.nearest:
+        return "no window has this label"
+    among = f"{card.looked_at:,} windows" + ("" if card.is_all else " in shards spread over the archive")
+    missing = sorted({power for power in powers if isinstance(power, str)})
+    return "; ".join([f"nearest to the centroid among {among}", *missing])
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
