@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from scaledec.queries.counts import count_by, counts_in_time
     from scaledec.queries.detections import detections
     from scaledec.queries.episodes import episodes
+    from scaledec.queries.events import join_events
     from scaledec.queries.rows import query
     from scaledec.queries.similar import similar
     from scaledec.queries.sql import sql
@@ -56,6 +57,7 @@ __all__ = [
     "detections",
     "episodes",
     "flatten_time",
+    "join_events",
     "label",
     "load_config",
     "open_cube",
@@ -82,6 +84,7 @@ _ELSEWHERE = {
     "detections": "scaledec.queries.detections",
     "episodes": "scaledec.queries.episodes",
     "flatten_time": "scaledec.store.datasets",
+    "join_events": "scaledec.queries.events",
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.store.datasets",
     "query": "scaledec.queries.rows",

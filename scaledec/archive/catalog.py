@@ -16,7 +16,7 @@ from scaledec.errors import ArchiveError
 from scaledec.location import Location
 from scaledec.vocabulary import ChannelId, parse_time
 
-__all__ = ["Catalog", "Entry", "Hypocentre", "WhenOriginsArrive", "read_catalog"]
+__all__ = ["Catalog", "Entry", "Hypocentre", "WhenOriginsArrive", "load_obspy", "read_catalog"]
 
 _QUAKEML = (".xml", ".qml", ".quakeml")
 _SOURCE = ("network", "station", "location", "channel")
@@ -171,7 +171,7 @@ def _hypocentre(values: Mapping[str, str], where: str) -> Hypocentre | None:
 
 
 def _from_quakeml(data: bytes, location: Location) -> Iterator[Entry]:
-    obspy = _obspy()
+    obspy = load_obspy()
     try:
         events = obspy.read_events(io.BytesIO(data), format="QUAKEML")
     except Exception as error:
@@ -196,7 +196,8 @@ def _hypocentre_of(origin: Any) -> Hypocentre | None:
 
 
 @lru_cache(maxsize=1)
-def _obspy() -> Any:
+def load_obspy() -> Any:
+    """ObsPy, imported without its warnings."""
     import warnings
 
     with warnings.catch_warnings():

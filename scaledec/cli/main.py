@@ -11,19 +11,7 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import (
-    ask,
-    compare,
-    demo,
-    drift,
-    explore,
-    learn,
-    query,
-    report,
-    similar,
-    sql,
-    work,
-)
+from scaledec.cli import ask, compare, demo, drift, explore, join, learn, query, report, similar, sql, work
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -66,6 +54,7 @@ for _command in (
     *report.COMMANDS,
     *sql.COMMANDS,
     *compare.COMMANDS,
+    *join.COMMANDS,
 ):
     _verbs.add_command(_command)
 

@@ -155,7 +155,7 @@ class _Block:
     ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
         found, onsets = [], []
         for store, channel, first in zip((store_a, store_b), self.channels, self.firsts, strict=True):
-            found.append(store.read_values(["label"], channel, first, first + self.n)["label"])
+            found.append(store.read("label", channel, first, first + self.n))
             onsets.append(store.start_ns(channel, first, first + self.n))
         both = (found[0] >= 0) & (found[1] >= 0)
         if (onsets[0][both] != onsets[1][both]).any():

@@ -184,7 +184,7 @@ def rows_of(store: LabelStore, part: CatalogPart) -> Iterator[Any]:
 def _labelled(store: LabelStore, channel_index: int, first: int, stop: int) -> dict[str, npt.NDArray[Any]]:
     """The windows of some segments that have a label, by start."""
     names = [name for name in _VALUES if name in store.variables]
-    values = store.read_values(names, channel_index, first, stop)
+    values = {name: store.read(name, channel_index, first, stop) for name in names}
     start_ns = store.start_ns(channel_index, first, stop)
     chosen = (values["label"] >= 0) & (start_ns != NOT_A_TIME)
     start_ns = start_ns[chosen]

@@ -297,23 +297,6 @@ class LabelStore:
         """Names of what is stored of every window: label, confidence, distance, ..."""
         return tuple(self._arrays)
 
-    def read_values(
-        self, names: Sequence[str], channel_index: int, first_time_index: int, stop_time_index: int
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Some of :attr:`variables` of segments ``[first_time_index, stop_time_index)`` of a channel.
-
-        Each has the shape (segment, window).
-        """
-        place = (channel_index, slice(first_time_index, stop_time_index))
-        channel = self.extent.channels[channel_index]
-        with store_errors(f"labels of {channel} in {self.location}", "read"):
-            try:
-                return {name: np.asarray(self._arrays[name][place]) for name in names}
-            except (ValueError, RuntimeError) as error:
-                raise StoreError(
-                    f"labels of {channel} in {self.location} are damaged: {error}; `verify` lists all that is"
-                ) from error
-
     def start_ns(
         self, channel_index: int, first_time_index: int, stop_time_index: int
     ) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from scaledec.grid import EventGrid, SpectrogramGrid, WindowGrid
 from scaledec.ledger.ledger import Ledger
 from scaledec.places import Places
 from scaledec.stages.label_region import write_block
+from scaledec.store.axes import ChannelCoordinates
 from scaledec.store.event_variables import NOT_A_TIME
 from scaledec.store.labels import LabelBlock, LabelStore, LabelTemplate
 from scaledec.vocabulary import ChannelId, LabelTask, WindowState, parse_time, task_key
@@ -35,11 +36,12 @@ def make_store(
     channels: Sequence[ChannelId] = CHANNELS,
     n_days: int = N_DAYS,
     windows: WindowGrid | EventGrid = WINDOWS,
-    fingerprint: str = "f",
+    coordinates: ChannelCoordinates | None = None,
 ) -> LabelStore:
+    """An empty label store; stations stand a degree apart, unless coordinates are given."""
     template = LabelTemplate(
         run=run,
-        fingerprint=fingerprint,
+        fingerprint="f",
         method="kmeans",
         grid=GRID,
         windows=windows,
@@ -50,11 +52,18 @@ def make_store(
         embedding=False,
         confidence="soft assignment",
     )
-    coordinates = {
+    apart = {
         "latitude": {channel: 10.0 + i for i, channel in enumerate(channels)},
         "longitude": {channel: 20.0 + i for i, channel in enumerate(channels)},
     }
-    return LabelStore.create_or_extend(places.labels(run), template, channels, START_NS, n_days, coordinates)
+    return LabelStore.create_or_extend(
+        places.labels(run),
+        template,
+        channels,
+        START_NS,
+        n_days,
+        apart if coordinates is None else coordinates,
+    )
 
 
 def random_block(store: LabelStore, channel_index: int, first: int, seed: int = 0) -> LabelBlock:
