@@ -15,6 +15,7 @@ from scaledec.report.gather.scan import scan_labels
 from scaledec.report.gather.view import RunView
 from scaledec.store.datasets import open_labels
 from scaledec.store.labels import LabelStore
+from scaledec.synthetic.labels import SimulatedLabels, write_simulated_labels
 from tests.report.making import RUN, Made, make_run
 
 
@@ -54,6 +55,17 @@ def test_a_scan_counts_what_a_table_of_all_windows_counts(tmp_path: Path, events
         assert (np.diff(sample.distance) >= 0).all()
         pairs = set(zip(known["channel"][mine], known["start"][mine], strict=True))
         assert set(zip(sample.channel.tolist(), sample.start_ns.tolist(), strict=True)) <= pairs
+
+
+def test_years_of_labels_are_counted_in_parts_of_equal_length(tmp_path: Path) -> None:
+    settings = SimulatedLabels(stations=1, channels_per_station=1, segments=4000, window_s=8640.0)
+    store = write_simulated_labels(str(tmp_path), settings)
+    scan = scan_labels(store, open_labels(str(tmp_path), settings.run))
+    assert scan.n_labelled + scan.n_unlabelled == 4000 * 10
+    per_part = scan.binned.sum(axis=(0, 2))
+    assert len(per_part) == 900
+    assert np.ptp(per_part[:-1]) <= 1
+    assert scan.hourly.sum() == scan.by_hour_of_day.sum() == scan.n_labelled
 
 
 def test_a_reservoir_gives_every_window_of_a_cluster_the_same_chance() -> None:

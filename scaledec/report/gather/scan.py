@@ -47,6 +47,8 @@ class ArchiveScan:
     binned: Counts
     """Windows by channel, part of the time axis and cluster, shape (channel, part, cluster + 1); the last
     ones have no label."""
+    part_ns: int
+    """Length of these parts; the last one may reach beyond the end."""
     samples: tuple[ClusterSample, ...]
     """A random sample of each cluster's windows."""
 
@@ -100,20 +102,21 @@ def scan_labels(store: LabelStore, dataset: xr.Dataset, *, sample: int = 4000, s
     extent, n_clusters = store.extent, len(store.centroid)
     end_ns = extent.start_ns + extent.n_segments * store.grid.segment_ns
     n_hours = -(-(end_ns - extent.start_ns) // HOUR_NS)
-    n_bins = int(min(_MOST_BINS, max(1, extent.n_segments * store.windows.n_windows)))
+    part_ns = -(-(end_ns - extent.start_ns) // min(_MOST_BINS, extent.n_segments * store.windows.n_windows))
+    n_bins = -(-(end_ns - extent.start_ns) // part_ns)
     # The last windows of a segment, and events, start inside it: every start lies in the extent.
     hourly = np.zeros((n_clusters, n_hours), np.int64)
     binned = np.zeros((len(extent.channels), n_bins, n_clusters + 1), np.int64)
     reservoir = Reservoir(n_clusters, sample, seed)
     for block in read_ahead(lambda place: _read(store, dataset, *place), _places(store), ahead=_READERS):
-        after = block.start_ns - extent.start_ns
-        bins = after * n_bins // (end_ns - extent.start_ns)
+        bins = (block.start_ns - extent.start_ns) // part_ns
         known = np.where(block.label == UNLABELLED, n_clusters, block.label)
         binned[block.channel] += _table(bins, known, binned.shape[1:])
         block = block.labelled()
         _count_hours(hourly, block.label, (block.start_ns - extent.start_ns) // HOUR_NS)
         reservoir.add(block.channel, block.start_ns, block.label, block.confidence, block.distance)
-    return ArchiveScan(extent.channels, extent.start_ns, end_ns, hourly, binned, reservoir.samples())
+    samples = reservoir.samples()
+    return ArchiveScan(extent.channels, extent.start_ns, end_ns, hourly, binned, part_ns, samples)
 
 
 @dataclass(frozen=True, slots=True)

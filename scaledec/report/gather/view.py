@@ -166,7 +166,7 @@ class RunView:
         # A window without a label has a truth, but there was nothing to recover it from.
         family[label == UNLABELLED] = len(FAMILY_NAMES)
         n_parts = scan.binned.shape[1]
-        part = (start_ns - scan.start_ns) * n_parts // (scan.end_ns - scan.start_ns)
+        part = (start_ns - scan.start_ns) // scan.part_ns
         counts = np.zeros((n_parts, len(FAMILY_NAMES) + 1), np.int64)
         np.add.at(counts, (part, family), 1)
         return counts

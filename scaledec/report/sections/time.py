@@ -54,7 +54,8 @@ def timeline_section(view: RunView) -> Section:
     scan, looks = view.scan, view.looks
     busiest = np.sort(np.argsort(-scan.by_channel.sum(axis=1), kind="stable")[:_MOST_STRIPS])
     rows = [TimelineRow(str(scan.channels[c]), scan.binned[c], view.true_counts(c)) for c in busiest.tolist()]
-    span = np.datetime64(scan.start_ns, "ns"), np.datetime64(scan.end_ns, "ns")
+    end_ns = scan.start_ns + scan.binned.shape[1] * scan.part_ns
+    span = np.datetime64(scan.start_ns, "ns"), np.datetime64(end_ns, "ns")
     left_out = len(scan.channels) - len(rows)
     return Section(
         "timeline",
