@@ -125,15 +125,16 @@ def select_k(
     """Hold numbers of clusters against each other on the embeddings of a pretrained run.
 
     Inertia, silhouette, gap statistic, BIC and stability for every K, as a table, a CSV file and a
-    figure.
+    figure; `scaledec report` shows the figure too.
     """
+    from scaledec.pipeline.select_k import keep_table, training_embeddings
     from scaledec.pipeline.select_k import select_k as hold_against_each_other
-    from scaledec.pipeline.select_k import training_embeddings
     from scaledec.report.selection import draw_selection, selection_table, write_selection_csv
 
-    ks = _parse_range(range_of_k)
-    z = training_embeddings(load(config_path, overrides))
+    ks, config = _parse_range(range_of_k), load(config_path, overrides)
+    z = training_embeddings(config)
     found = hold_against_each_other(z, ks, draws=draws, seeds=seeds, workers=workers)
+    keep_table(config, found)
     click.echo(selection_table(found))
     table = write_selection_csv(found, output.with_name(output.name + ".csv"))
     figure = draw_selection(output.with_name(output.name + ".png"), found)

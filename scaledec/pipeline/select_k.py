@@ -17,7 +17,7 @@ from scaledec.progress import Show, track
 if TYPE_CHECKING:
     from scaledec.stages.select_k import KSelection
 
-__all__ = ["select_k", "training_embeddings"]
+__all__ = ["keep_table", "select_k", "training_embeddings"]
 
 LARGEST_SAMPLE = 10_000
 """Windows looked at: the table is a matter of minutes, and no criterion needs more to tell K from K + 1."""
@@ -124,3 +124,10 @@ def training_embeddings(config: Config) -> npt.NDArray[np.float32]:
     parts = [model.embed(windows) for _, windows in store.iter_blocks()]
     z: npt.NDArray[np.float32] = np.concatenate(parts)[store.split != VALIDATION]
     return z[np.isfinite(z).all(axis=1)]
+
+
+def keep_table(config: Config, found: KSelection) -> None:
+    """Keep the table beside the configuration's run, where its report finds it."""
+    from scaledec.stages.select_k import keep_selection
+
+    keep_selection(Places.at(config.root, config.storage_options).run(run_name(config)), found)

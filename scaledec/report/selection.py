@@ -11,8 +11,9 @@ from scaledec.stages.select_k import KSelection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["draw_selection", "selection_table", "write_selection_csv"]
+__all__ = ["draw_selection", "selection_figure", "selection_table", "write_selection_csv"]
 
 _TITLES = {
     "inertia": "inertia",
@@ -40,7 +41,12 @@ def write_selection_csv(found: KSelection, path: Path) -> Path:
 
 
 def draw_selection(path: Path, found: KSelection) -> Path:
-    """Every criterion over the number of clusters as PNG; what it prefers is marked."""
+    """Write :func:`selection_figure` as PNG."""
+    return save_figure(selection_figure(found), path)
+
+
+def selection_figure(found: KSelection) -> Figure:
+    """Every criterion over the number of clusters; what it prefers is marked."""
     chosen = dict(found.choices())
     with new_figure((10.0, 5.6)) as figure:
         axes = figure.subplots(2, 3, sharex=True)
@@ -54,7 +60,7 @@ def draw_selection(path: Path, found: KSelection) -> Path:
         for panel in axes[-1]:
             panel.set_xlabel("number of clusters")
         figure.tight_layout()
-        return save_figure(figure, path)
+        return figure
 
 
 def _panel(panel: Axes, found: KSelection, name: str) -> None:

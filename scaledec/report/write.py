@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scaledec.grid import EventGrid
 from scaledec.progress import track
 from scaledec.report.canvas import save_figure
+from scaledec.report.gather.scan import ArchiveScan
 from scaledec.report.gather.view import RunView
 from scaledec.report.page import PageHead, page_html
 from scaledec.report.sections.agreement import contingency_section, metric_section, truth_section
@@ -25,10 +26,10 @@ from scaledec.report.sections.space import (
     sorted_section,
 )
 from scaledec.report.sections.time import heatmap_section, over_time_section, timeline_section
-from scaledec.report.sections.training import curves_section, reconstruction_section
+from scaledec.report.sections.training import curves_section, reconstruction_section, selection_section
 from scaledec.store.open import store_errors
 from scaledec.transport.redact import url_without_secrets
-from scaledec.vocabulary import format_time
+from scaledec.vocabulary import WindowState, format_time
 
 __all__ = ["ReportOptions", "write_report"]
 
@@ -85,6 +86,7 @@ def _makers(options: ReportOptions) -> Sequence[Callable[[RunView], Section]]:
         silhouette_section,
         reconstruction_section,
         curves_section,
+        selection_section,
         contingency_section,
         truth_section,
         metric_section,
@@ -127,7 +129,7 @@ def _facts(view: RunView, options: ReportOptions) -> dict[str, str]:
     counts = scan.counts
     facts = {
         "Method": f"{view.labels.attributes['scaledec_method']}, {len(counts)} clusters",
-        "Windows": f"{scan.n_labelled:,} labelled, {scan.n_unlabelled:,} without a label",
+        "Windows": _windows_told(scan),
         "Window": f"{cut}, {windows.length} frames x {grid.n_frequencies} frequencies",
         "Band": f"{grid.frequency_hz[0]:.3g} to {grid.frequency_hz[-1]:.3g} Hz",
         "Stations": f"{len(stations)}, with {len(scan.channels)} channels",
@@ -145,6 +147,17 @@ def _facts(view: RunView, options: ReportOptions) -> dict[str, str]:
     facts["Fingerprint"] = str(view.labels.attributes["scaledec_fingerprint"])
     facts["Versions"] = ", ".join(f"{name} {version}" for name, version in options.versions.items())
     return facts
+
+
+def _windows_told(scan: ArchiveScan) -> str:
+    """How many windows there are, and why some have no label."""
+    without = {
+        state.name.lower().replace("_", " "): int(scan.states[state])
+        for state in WindowState
+        if state != WindowState.LABELLED and scan.states[state]
+    }
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in without.items())
+    return f"{scan.n_labelled:,} labelled" + (f"; without a label: {reasons}" if reasons else "")
 
 
 def _weighted_median(values: npt.NDArray[np.float32], weight: npt.NDArray[np.float64]) -> float:

@@ -6,15 +6,17 @@ for any number of processes.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from scaledec.errors import TrainingError
+from scaledec.errors import StoreNotFoundError, TrainingError
+from scaledec.location import Location
 from scaledec.numerics.dec.initialise import (
     GAUSSIAN_STARTS,
     KMeansFit,
@@ -36,11 +38,22 @@ from scaledec.numerics.selection import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KResult", "KRow", "KSelection", "KTask", "run_k_task", "select_k_tasks", "selection"]
+__all__ = [
+    "KResult",
+    "KRow",
+    "KSelection",
+    "KTask",
+    "keep_selection",
+    "kept_selection",
+    "run_k_task",
+    "select_k_tasks",
+    "selection",
+]
 
 Kind: TypeAlias = Literal["data", "uniform", "pca", "bootstrap", "mixture"]
 Criterion: TypeAlias = Literal["silhouette", "gap_uniform", "gap_pca", "bic", "stability_bootstrap"]
 
+_FILE = "select-k.json"
 _NUMBER: dict[Kind, int] = {"data": 0, "uniform": 1, "pca": 2, "bootstrap": 3, "mixture": 4}
 
 
@@ -127,6 +140,29 @@ class KSelection:
         return pd.DataFrame(
             [asdict(row) for row in self.rows], columns=[field.name for field in fields(KRow)]
         ).set_index("n_clusters")
+
+
+def keep_selection(run: Location, found: KSelection) -> None:
+    """Keep a table beside the run in this folder, in place of an older one."""
+    text = json.dumps({"n_windows": found.n_windows, "rows": [_told(row) for row in found.rows]}, indent=1)
+    run.child(_FILE).write_bytes((text + "\n").encode())
+
+
+def kept_selection(run: Location) -> KSelection | None:
+    """The table that is kept beside a run; ``None`` if there is none."""
+    try:
+        values = json.loads(run.child(_FILE).read_bytes())
+    except StoreNotFoundError:
+        return None
+    filled: list[dict[str, Any]] = [
+        {name: math.nan if value is None else value for name, value in row.items()} for row in values["rows"]
+    ]
+    return KSelection(tuple(KRow(**row) for row in filled), values["n_windows"])
+
+
+def _told(row: KRow) -> dict[str, float | None]:
+    """A row for JSON, which has no number for "undefined"."""
+    return {name: None if math.isnan(value) else value for name, value in asdict(row).items()}
 
 
 def select_k_tasks(

@@ -16,6 +16,7 @@ from scaledec.report.gather.view import RunView
 from scaledec.store.datasets import open_labels
 from scaledec.store.labels import LabelStore
 from scaledec.synthetic.labels import SimulatedLabels, write_simulated_labels
+from scaledec.vocabulary import WindowState
 from tests.report.making import RUN, Made, make_run
 
 
@@ -41,6 +42,8 @@ def test_a_scan_counts_what_a_table_of_all_windows_counts(tmp_path: Path, events
     known = table[table["label"] >= 0]
     assert scan.n_labelled == len(known)
     assert scan.n_unlabelled == len(table) - len(known)
+    assert scan.states[WindowState.LABELLED] == len(known)
+    assert scan.states[WindowState.NO_DATA] == len(table) - len(known)
     times = known["start"].to_numpy().view("datetime64[ns]")
     hour = pd.DatetimeIndex(times).hour
     day_hour = (known["start"] - scan.start_ns) // 3_600_000_000_000

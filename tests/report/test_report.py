@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scaledec.pipeline.report import write_report
+from scaledec.errors import StoreNotFoundError
+from scaledec.location import Location
+from scaledec.pipeline.report import config_of_run, write_report
+from scaledec.places import Places
+from scaledec.stages.select_k import KRow, KSelection, keep_selection, kept_selection
 from tests.browser import overflow_px, visit
 from tests.report.making import HARD_NAME, RUN, Made, make_run
+
+SELECTION = KSelection(
+    tuple(
+        KRow(k, 9.0 / k, math.nan if k == 1 else 0.5, 0.1, 0.1, 0.1, 0.1, 5.0, 0.9, 0.8) for k in (1, 2, 3)
+    ),
+    400,
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +30,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run with everything, and with a name that is hard to show."""
     folder = tmp_path_factory.mktemp("report")
     config = make_run(folder, Made(hard_names=True))
+    keep_selection(Places.at(config.root).run(RUN), SELECTION)
     return write_report(config, folder=folder / "page")
 
 
@@ -62,27 +75,56 @@ def test_every_figure_is_there_as_png_and_svg_and_linked(page: Path) -> None:
     assert {Path(link).suffix for link in links} == {".png", ".svg"}
 
 
-def test_a_report_of_bare_labels_says_what_is_missing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bare_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report of labels and nothing else, whose configuration holds secrets."""
+    folder = tmp_path_factory.mktemp("bare")
     bare = Made(cube=False, training=False, model=False, metrics=False, coordinates=False, segments=3)
-    make_run(tmp_path, bare)
-    page = write_report(str(tmp_path / "root"), RUN, folder=tmp_path / "page").read_text()
-    said = " ".join(re.findall(r'<p class="missing">(.*?)</p>', page))
-    for sentence in ("The cube is gone", "The training set is gone", "Waveforms are not shown"):
-        assert sentence in said
+    config = make_run(folder, bare)
+    archive = {
+        "layout": "cube",
+        "url": "https://me:hunter2@example.invalid/data.zarr",
+        "storage_options": {"key": "hunter3"},
+    }
+    secret = config.model_copy(update={"archive": config.archive.model_copy(update=archive)})
+    return write_report(secret, folder=folder / "page").read_text()
 
 
-def test_secrets_of_the_configuration_stay_out_of_the_page(tmp_path: Path) -> None:
-    config = make_run(tmp_path, Made(cube=False, training=False, model=False, metrics=False, segments=2))
-    secret = config.model_copy(
-        update={
-            "archive": config.archive.model_copy(
-                update={
-                    "url": "https://me:hunter2@example.invalid/data",
-                    "storage_options": {"key": "hunter3"},
-                }
-            )
-        }
-    )
-    page = write_report(secret, folder=tmp_path / "page", waveforms=False).read_text()
-    assert "hunter" not in page
-    assert "example.invalid" in page
+def test_a_report_of_bare_labels_says_what_is_missing(bare_page: str) -> None:
+    said = " ".join(re.findall(r'<p class="missing">(.*?)</p>', bare_page))
+    for sentence in (
+        "The cube is gone",
+        "The training set is gone",
+        "The model is gone",
+        "The run keeps no metrics",
+        "Waveforms are not shown: the archive holds spectrograms, no waveforms",
+        "No coordinates of XX.S000, XX.S001",
+        "run <code>scaledec select-k CONFIG</code>",
+        "No truth is known",
+    ):
+        assert sentence in said, sentence
+
+
+def test_secrets_of_the_configuration_stay_out_of_the_page(bare_page: str) -> None:
+    assert "hunter" not in bare_page
+    assert "example.invalid" in bare_page
+
+
+def test_a_root_and_a_run_are_enough(tmp_path: Path) -> None:
+    config = make_run(tmp_path, Made(cube=False, training=False, model=False, segments=2))
+    found = config_of_run(config.root, RUN, {})
+    assert (found.root, found.run) == (config.root, RUN)
+    assert found.windows == config.windows
+    with pytest.raises(StoreNotFoundError, match="no run 'other' below"):
+        write_report(config.root, "other", folder=tmp_path / "page")
+
+
+def test_a_kept_table_of_numbers_of_clusters_is_read_back(tmp_path: Path) -> None:
+    place = Location(str(tmp_path))
+    assert kept_selection(place) is None
+    keep_selection(place, SELECTION)
+    found = kept_selection(place)
+    assert found is not None
+    assert math.isnan(found.rows[0].silhouette)
+    assert found.rows[1:] == SELECTION.rows[1:]
+    assert found.choices() == SELECTION.choices()

@@ -62,11 +62,11 @@ def centroid_dashboard(
         grid = figure.add_gridspec(
             len(rows),
             7,
-            left=0.01,
+            left=0.008,
             right=0.985,
             top=1 - _TOP_IN / height,
             bottom=_FOOT_IN / height,
-            width_ratios=[0.85, 1.25, 1.25, 1.0, 1.1, 0.12, 1.0],
+            width_ratios=[0.95, 1.25, 1.25, 1.0, 1.1, 0.12, 1.0],
             wspace=0.4,
             hspace=0.5,
         )
@@ -103,7 +103,7 @@ def _head(axes: Axes, row: DashboardRow) -> None:
     axes.set_axis_off()
     patch = Rectangle((0.0, 0.08), 0.05, 0.84, color=row.colour, transform=axes.transAxes, linewidth=0)
     axes.add_patch(patch)
-    lines = _wrapped(row.name, 17)
+    lines = _wrapped(row.name, 15)
     for number, line in enumerate(lines):
         y = 0.80 - 0.17 * number
         axes.text(0.11, y, line, transform=axes.transAxes, fontsize=9, weight="bold", va="center")
@@ -151,7 +151,7 @@ def _confidence(axes: Axes, row: DashboardRow) -> None:
     left = median > 0.5
     axes.text(
         median + (-0.04 if left else 0.04),
-        0.95,
+        0.99,
         f"median {median:.2f}",
         transform=axes.get_xaxis_transform(),
         fontsize=6.5,
@@ -159,6 +159,8 @@ def _confidence(axes: Axes, row: DashboardRow) -> None:
         va="top",
     )
     axes.set_xlim(0.0, 1.0)
+    # Room for the words above the bars.
+    axes.set_ylim(0.0, 1.22 * axes.get_ylim()[1])
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 

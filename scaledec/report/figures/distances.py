@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["distance_curves", "sorted_embeddings"]
+__all__ = ["FEWEST_FOR_DENSITY", "distance_curves", "sorted_embeddings"]
+
+FEWEST_FOR_DENSITY = 20
+"""Windows of a cluster below which its density is not drawn: it would show the smoothing alone."""
 
 _WIDTH_IN = 11.0
 _COLUMNS = 4
@@ -50,11 +53,12 @@ def distance_curves(
         )
         density, cumulative = (figure.add_subplot(grid[0, column]) for column in (0, 1))
         for values, colour in zip(distances, colours, strict=True):
-            if values.size:
+            if values.size >= FEWEST_FOR_DENSITY:
                 _density(density, values, line_colour(colour), end)
-                order = np.sort(values)
-                share = np.arange(1, order.size + 1) / order.size
-                cumulative.plot(order, share, color=line_colour(colour), linewidth=1.4)
+            if values.size:
+                order = np.concatenate([[0.0], np.sort(values)])
+                share = np.arange(order.size) / values.size
+                cumulative.step(order, share, where="post", color=line_colour(colour), linewidth=1.4)
         for axes in (density, cumulative):
             axes.set_xlim(0.0, end)
             axes.set_xlabel("distance to the centroid, in the embedding (no unit)")
@@ -79,8 +83,8 @@ def sorted_embeddings(
     Parameters
     ----------
     embeddings
-        Of each cluster's windows, nearest first, in standard deviations of the training set, shape
-        (window, latent).
+        Of each cluster's windows, at least one, nearest first, in standard deviations of the training set,
+        shape (window, latent).
     """
     n_rows = -(-len(embeddings) // _COLUMNS)
     with new_figure((_WIDTH_IN, 1.1 + 1.95 * n_rows)) as figure:
@@ -95,14 +99,9 @@ def sorted_embeddings(
             wspace=0.22,
             hspace=0.42,
         )
-        image = None
         for k, rows in enumerate(embeddings):
             axes = figure.add_subplot(grid[k // _COLUMNS, k % _COLUMNS])
             axes.set_title(names[k], fontsize=8.5, loc="left", weight="bold", color=line_colour(colours[k]))
-            if not len(rows):
-                axes.set_axis_off()
-                axes.text(0.5, 0.5, "no training window", transform=axes.transAxes, ha="center", fontsize=8)
-                continue
             image = axes.imshow(
                 rows,
                 aspect="auto",
@@ -118,10 +117,8 @@ def sorted_embeddings(
                 axes.set_ylabel("nearer windows (%)")
             if k + _COLUMNS >= len(embeddings):
                 axes.set_xlabel("dimension of the embedding")
-        if image is not None:
-            colour_bar(
-                figure, image, (0.72, 0.42, 3.2), "standard deviations from the mean of the training set"
-            )
+        label = "standard deviations from the mean of the training set"
+        colour_bar(figure, image, (0.72, 0.42, 3.2), label)
         return figure
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "line_colour",
     "number_text",
     "put_legend",
+    "text_in",
     "time_axis",
 ]
 
@@ -96,6 +97,11 @@ def put_legend(
             )
             figure.text((x_in + 0.15) / width, y, names[entry], fontsize=8, va="center", ha="left")
             x_in += _LEGEND_MARK_IN + _LEGEND_CHARACTER_IN * len(names[entry])
+
+
+def text_in(texts: Sequence[str], size: float) -> float:
+    """Inches that the longest of some texts takes at most, at a size in points."""
+    return 0.0092 * size * max((len(text) for text in texts), default=0)
 
 
 def legend_height_in(names: Sequence[str], width_in: float) -> float:

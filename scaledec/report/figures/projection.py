@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.report.canvas import new_figure
-from scaledec.report.figures.parts import line_colour
+from scaledec.report.figures.parts import line_colour, text_in
 from scaledec.report.palette import BACKGROUND
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def embedding_maps(
     names, colours
         Of the clusters.
     """
-    share_in = 2.7
+    share_in = 1.3 + text_in(names, 7.5)
     each_in = (_WIDTH_IN - share_in - 0.3) / len(maps)
     tall_in = min(each_in, _MAP_IN)
     with new_figure((_WIDTH_IN, max(tall_in, 0.2 * len(names) + 0.4) + 0.5)) as figure:
@@ -51,7 +51,7 @@ def embedding_maps(
             )
             _map(axes, points, label, names, colours)
             axes.set_title(title, loc="left", fontsize=8.5, weight="bold", pad=5)
-        left = (_WIDTH_IN - share_in + 1.25) / _WIDTH_IN
+        left = (_WIDTH_IN - 1.1) / _WIDTH_IN
         axes = figure.add_axes((left, 0.12 / height, 0.98 - left, (height - 0.5) / height))
         _shares(axes, label, names, colours)
         return figure

@@ -82,7 +82,7 @@ def reconstructions(
                 axes.locator_params(axis="both", nbins=4)
                 axes.tick_params(labelsize=7, pad=1.5)
                 if row == 0:
-                    axes.set_title(shortened(window.name, 19), fontsize=8, weight="bold", pad=5)
+                    axes.set_title(shortened(window.name, 16), fontsize=8, weight="bold", pad=5)
                     axes.set_xticklabels([])
                 else:
                     axes.set_xlabel("time (s)", labelpad=1)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.report.canvas import new_figure
-from scaledec.report.figures.parts import line_colour
+from scaledec.report.figures.parts import line_colour, text_in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def silhouette_panels(
         Of the run's clusters.
     """
     tall_in = max(3.0, 0.24 * len(names) + 0.9)
-    left_in, gap_in = 1.55, 0.45
+    left_in, gap_in = 0.25 + text_in(names, 8), 0.45
     each_in = (_WIDTH_IN - left_in - 0.15 - gap_in * (len(panels) - 1)) / len(panels)
     with new_figure((_WIDTH_IN, tall_in + 0.95)) as figure:
         height = figure.get_figheight()
@@ -73,7 +73,7 @@ def _panel(
     overall = _mean_of_means(panel)
     axes.axvline(overall, color="#333333", linewidth=0.9, linestyle="--")
     axes.axvline(0.0, color="#999999", linewidth=0.6)
-    axes.set_title(f"{panel.title}\nmean of clusters {overall:.2f}", fontsize=8.5, loc="left", pad=5)
+    axes.set_title(f"{panel.title}\nmean of clusters {_signed(overall)}", fontsize=8.5, loc="left", pad=5)
     axes.set_ylim(len(colours) - 0.4, -0.6)
     axes.set_xlim(-1.0, 1.0)
     axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0], labels=["−1", "−0.5", "0", "0.5", "1"])
@@ -82,6 +82,10 @@ def _panel(
     labels = list(names) if named else [str(k) for k in range(len(names))]
     axes.set_yticks(np.arange(len(names)), labels=labels, fontsize=size)
     axes.tick_params(axis="y", length=0)
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _mean_of_means(panel: SilhouettePanel) -> float:

@@ -21,6 +21,7 @@ _WIDTH_IN = 9.0
 _KM_A_DEGREE = 111.195
 _PIE_IN = 0.42
 _MOST_NAMES = 60
+_LEAST_DEGREES = 0.01
 
 
 def station_map(
@@ -78,12 +79,13 @@ def station_map(
 def _extent(
     longitude: npt.NDArray[np.float64], latitude: npt.NDArray[np.float64]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits of longitude and latitude around all stations, neither much longer than the other."""
+    """Limits of longitude and latitude around all stations, at least a kilometre or two."""
     cosine = max(0.05, float(np.cos(np.radians(latitude.mean()))))
-    across = max(float(np.ptp(longitude)) * cosine, 1e-3)
-    along = max(float(np.ptp(latitude)), 1e-3)
-    wide = max(across, 0.9 * along) * 1.25
-    tall = max(along, 0.45 * across) * 1.3
+    across = max(float(np.ptp(longitude)) * cosine, _LEAST_DEGREES)
+    along = max(float(np.ptp(latitude)), _LEAST_DEGREES)
+    # Never taller than wide: a screen is not.
+    tall = max(along, 0.4 * across) * 1.3
+    wide = max(1.25 * across, 1.35 * tall)
     middle = (
         float(longitude.max() + longitude.min()) / 2,
         float(latitude.max() + latitude.min()) / 2,

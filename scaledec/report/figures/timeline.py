@@ -16,6 +16,7 @@ from scaledec.report.figures.parts import (
     line_colour,
     number_text,
     put_legend,
+    text_in,
     time_axis,
 )
 from scaledec.report.palette import UNLABELLED_COLOUR
@@ -137,12 +138,13 @@ def counts_over_time(
         What a part is, in words (``hour``).
     """
     edges = start + (np.arange(counts.shape[1] + 1) * round(bin_s * 1e9)).astype("timedelta64[ns]")
+    left_in = 0.5 + text_in(names, 8.5)
     with new_figure((_WIDTH_IN, 0.75 + 0.52 * len(counts))) as figure:
         height = figure.get_figheight()
         grid = figure.add_gridspec(
             len(counts),
             1,
-            left=1.9 / _WIDTH_IN,
+            left=left_in / _WIDTH_IN,
             right=1 - 0.55 / _WIDTH_IN,
             top=1 - 0.28 / height,
             bottom=0.47 / height,
@@ -157,11 +159,13 @@ def counts_over_time(
             axes.set_yticks([0, largest], labels=["0", number_text(largest)])
             axes.tick_params(axis="y", labelsize=6.5)
             time_axis(axes, edges[0], edges[-1], told=k == len(counts) - 1)
-            axes.text(-0.035, 0.5, names[k], transform=axes.transAxes, fontsize=8.5, ha="right", va="center")
+            place = axes.get_position()
+            y = (place.y0 + place.y1) / 2
+            figure.text((left_in - 0.42) / _WIDTH_IN, y, names[k], fontsize=8.5, ha="right", va="center")
             total = f"{number_text(values.sum())}"
             axes.text(1.006, 0.5, total, transform=axes.transAxes, fontsize=7.5, va="center")
         figure.text(
-            1.9 / _WIDTH_IN,
+            left_in / _WIDTH_IN,
             1 - 0.13 / height,
             f"windows per {per} (each panel to its own scale)",
             va="center",

@@ -19,7 +19,7 @@ from scaledec.stages.readahead import read_ahead
 from scaledec.store.event_variables import NOT_A_TIME
 from scaledec.store.labels import UNLABELLED, LabelStore
 from scaledec.store.open import store_errors
-from scaledec.vocabulary import ChannelId
+from scaledec.vocabulary import ChannelId, WindowState
 
 __all__ = ["HOUR_NS", "ArchiveScan", "scan_labels"]
 
@@ -47,6 +47,8 @@ class ArchiveScan:
     binned: Counts
     """Windows by channel, part of the time axis and cluster, shape (channel, part, cluster + 1); the last
     ones have no label."""
+    states: Counts
+    """Windows by :class:`~scaledec.vocabulary.WindowState`; those that no event fills are left out."""
     part_ns: int
     """Length of these parts; the last one may reach beyond the end."""
     samples: tuple[ClusterSample, ...]
@@ -107,16 +109,18 @@ def scan_labels(store: LabelStore, dataset: xr.Dataset, *, sample: int = 4000, s
     # The last windows of a segment, and events, start inside it: every start lies in the extent.
     hourly = np.zeros((n_clusters, n_hours), np.int64)
     binned = np.zeros((len(extent.channels), n_bins, n_clusters + 1), np.int64)
+    states = np.zeros(len(WindowState), np.int64)
     reservoir = Reservoir(n_clusters, sample, seed)
     for block in read_ahead(lambda place: _read(store, dataset, *place), _places(store), ahead=_READERS):
         bins = (block.start_ns - extent.start_ns) // part_ns
+        states += np.bincount(block.state, minlength=len(states))
         known = np.where(block.label == UNLABELLED, n_clusters, block.label)
         binned[block.channel] += _table(bins, known, binned.shape[1:])
         block = block.labelled()
         _count_hours(hourly, block.label, (block.start_ns - extent.start_ns) // HOUR_NS)
         reservoir.add(block.channel, block.start_ns, block.label, block.confidence, block.distance)
     samples = reservoir.samples()
-    return ArchiveScan(extent.channels, extent.start_ns, end_ns, hourly, binned, part_ns, samples)
+    return ArchiveScan(extent.channels, extent.start_ns, end_ns, hourly, binned, states, part_ns, samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class _Block:
 
     channel: int
     start_ns: npt.NDArray[np.int64]
+    state: npt.NDArray[np.uint8]
     label: npt.NDArray[np.int64]
     confidence: npt.NDArray[np.float32]
     distance: npt.NDArray[np.float32]
@@ -154,7 +159,7 @@ def _read(store: LabelStore, dataset: xr.Dataset, channel: int, first: int, stop
     with store_errors(f"labels of {store.extent.channels[channel]} in {store.location}", "read"):
         try:
             found: list[npt.NDArray[Any]] = [
-                selected[name].to_numpy().reshape(-1) for name in ("label", "confidence", "distance")
+                selected[name].to_numpy().reshape(-1) for name in ("state", "label", "confidence", "distance")
             ]
             start_ns = store.start_ns(channel, first, stop).reshape(-1)
         except (ValueError, RuntimeError) as error:
@@ -162,7 +167,7 @@ def _read(store: LabelStore, dataset: xr.Dataset, channel: int, first: int, stop
                 f"labels of {store.extent.channels[channel]} in {store.location} are damaged: {error}; "
                 "`scaledec verify` lists all that is"
             ) from error
-    block = _Block(channel, start_ns, found[0].astype(np.int64), found[1], found[2])
+    block = _Block(channel, start_ns, found[0], found[1].astype(np.int64), *found[2:])
     return block.where(start_ns != NOT_A_TIME)
 
 

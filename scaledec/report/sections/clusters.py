@@ -106,7 +106,9 @@ def _gallery_row(
     embeddings: Sequence[npt.NDArray[np.float64] | None] = [None] * len(examples)
     if scaled is not None and view.model is not None and examples:
         found = view.model.embed(np.stack([example.power for example in examples]))
-        embeddings = [row if np.isfinite(row).all() else None for row in scaled.apply(found)]
+        # What is not in the cube would be embedded as silence.
+        there = [bool(np.isfinite(example.power).any()) for example in examples]
+        embeddings = [row if seen else None for row, seen in zip(scaled.apply(found), there, strict=True)]
     n = int(view.scan.counts[cluster])
     windows = [
         GalleryWindow(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scaledec.report.figures.distances import distance_curves, sorted_embeddings
+from scaledec.report.figures.distances import FEWEST_FOR_DENSITY, distance_curves, sorted_embeddings
 from scaledec.report.figures.projection import embedding_maps
 from scaledec.report.figures.silhouettes import SilhouettePanel, silhouette_panels
 from scaledec.report.gather.training import Assigned
@@ -30,6 +30,7 @@ def distance_section(view: RunView) -> Section:
     """Distances of the archive's windows."""
     looks = view.looks
     distances = [sample.distance for sample in view.scan.samples]
+    few = [looks.full_names[k] for k, d in enumerate(distances) if d.size < FEWEST_FOR_DENSITY]
     return Section(
         "distances",
         "Distance to the centroid",
@@ -42,6 +43,7 @@ def distance_section(view: RunView) -> Section:
                 lambda: distance_curves(distances, names=looks.names, colours=looks.colours),
             )
         ],
+        missing=f"Too few windows for a density: {', '.join(few)}." if few else "",
     )
 
 
@@ -55,7 +57,9 @@ def sorted_section(view: RunView) -> Section:
     if assigned is None:
         return Section("sorted", "Embeddings by distance", text, missing=NO_TRAINING_SET)
     scaled = _scaled(assigned.embedding)
-    rows = [_outwards(assigned, scaled, k) for k in range(looks.n_clusters)]
+    there = np.unique(assigned.label).tolist()
+    rows = [_outwards(assigned, scaled, k) for k in there]
+    empty = [name for k, name in enumerate(looks.full_names) if k not in there]
     return Section(
         "sorted",
         "Embeddings by distance",
@@ -64,9 +68,14 @@ def sorted_section(view: RunView) -> Section:
             Picture(
                 "sorted-embeddings",
                 "Embeddings sorted by distance to the centroid, a panel a cluster",
-                lambda: sorted_embeddings(rows, names=looks.names, colours=looks.colours),
+                lambda: sorted_embeddings(
+                    rows,
+                    names=[looks.names[k] for k in there],
+                    colours=[looks.colours[k] for k in there],
+                ),
             )
         ],
+        missing=f"No training window is in {', '.join(empty)}." if empty else "",
     )
 
 

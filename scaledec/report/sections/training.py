@@ -12,8 +12,10 @@ from scaledec.report.figures.learning import ClusteringCurve, PretrainingCurve, 
 from scaledec.report.figures.reconstructions import Reconstruction, reconstructions
 from scaledec.report.gather.view import NO_TRAINING_SET, RunView
 from scaledec.report.sections.section import AT_ONCE, Picture, Section, numbered
+from scaledec.report.selection import selection_figure
+from scaledec.stages.select_k import kept_selection
 
-__all__ = ["curves_section", "reconstruction_section"]
+__all__ = ["curves_section", "reconstruction_section", "selection_section"]
 
 
 def curves_section(view: RunView) -> Section:
@@ -101,6 +103,31 @@ def reconstruction_section(view: RunView) -> Section:
                 ),
             )
             for first in range(0, len(found), AT_ONCE)
+        ],
+    )
+
+
+def selection_section(view: RunView) -> Section:
+    """Criteria over the number of clusters, where they were computed."""
+    title = "Number of clusters"
+    text = (
+        "Criteria on the pretrained embedding, each over the number of clusters; dotted: what it prefers. "
+        "They need not agree: clusters that people tell apart are rarely round and equal."
+    )
+    found = kept_selection(view.places.run(view.run))
+    if found is None:
+        missing = "No numbers of clusters were held against each other: run `scaledec select-k CONFIG`."
+        return Section("selection", title, text, missing=missing)
+    return Section(
+        "selection",
+        title,
+        text,
+        [
+            Picture(
+                "select-k",
+                "Inertia, silhouette, gap, BIC and stability over the number of clusters",
+                lambda: selection_figure(found),
+            )
         ],
     )
 
