@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LIGHT := not ray and not durability and not heavy and not notebooks
 
 .PHONY: venv demo test test-heavy lint bench notebooks clean help
 
@@ -26,8 +27,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/scaledec demo demo
 
+# Side by side what is light; one after another what starts a Ray cluster or counts on when it kills.
 test: venv
-	$(BIN)/python -m pytest -m "not heavy and not notebooks"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "$(LIGHT)"
+	$(BIN)/python -m pytest -m "not ($(LIGHT)) and not heavy and not notebooks"
 
 test-heavy: venv
 	$(BIN)/python -m pytest -m heavy

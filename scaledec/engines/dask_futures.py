@@ -82,6 +82,7 @@ def run_futures(
     lost: Callable[[TaskT, str], ResultT] | None = None,
     own_scheduler: bool,
     revive: Callable[[], object] | None = None,
+    n_workers: int = 0,
 ) -> Iterator[ResultT]:
     """Run tasks on a Dask client's workers and yield results in completion order.
 
@@ -98,7 +99,7 @@ def run_futures(
     own_scheduler
         Whether the scheduler runs with :data:`SCHEDULER_SETTINGS`; another one counts deaths itself.
     revive
-        Called every few seconds while there are fewer workers than there were.
+        Called every few seconds while there are fewer workers than ``n_workers``, or than there were.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def run_futures(
         workers or scheduler are lost for good.
     """
     with remembered_interrupts() as check:
-        window = _Window(client, function, lost, revive, own_scheduler=own_scheduler)
+        window = _Window(client, function, lost, revive, n_workers, own_scheduler=own_scheduler)
         try:
             for result in window.run(iter(tasks)):
                 # Futures are dropped at every turn, and an interrupt inside their __del__ is forgotten.
@@ -137,6 +138,7 @@ class _Window:
         function: Callable[[Any], Any],
         lost: Callable[[Any, str], Any] | None,
         revive: Callable[[], object] | None,
+        n_workers: int,
         *,
         own_scheduler: bool,
     ) -> None:
@@ -144,7 +146,7 @@ class _Window:
         self._function = function
         self._lost = lost
         self._revive = revive
-        self._most_threads = 0
+        self._most_threads = n_workers
         self._most_deaths = _DEATHS if own_scheduler else _TOLD_DEATHS
         self._n_lost = 0
         self._flying: dict[str, tuple[Future, Any]] = {}

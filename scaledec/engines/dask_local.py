@@ -111,7 +111,16 @@ class DaskEngine:
         # A nanny whose worker dies while it is being started gives up; the cluster drops it after a while,
         # and asked for its full number of workers it makes another one.
         revive = partial(self._client.cluster.scale, self._workers) if own else None
-        return run_futures(self._client, function, tasks, lost=lost, own_scheduler=own, revive=revive)
+        n_workers = self._workers if own else 0
+        return run_futures(
+            self._client,
+            function,
+            tasks,
+            lost=lost,
+            own_scheduler=own,
+            revive=revive,
+            n_workers=n_workers,
+        )
 
 
 def connect(stack: ExitStack, address: str) -> Client:

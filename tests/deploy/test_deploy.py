@@ -149,8 +149,8 @@ def test_the_image_installs_an_extra_and_a_command_that_the_project_has(
     install = " ".join(next(words for words in instructions if "install" in words and "pip" in words))
     (extra,) = re.findall(r"\"\.\[(\w+)\]\"", install)
     assert extra in project["optional-dependencies"]
-    assert any(needed.startswith("ray[data,default,train]") for needed in project["dependencies"])
-    assert "ray[data,default,train]==" in install
+    (ray,) = [needed for needed in project["dependencies"] if needed.startswith("ray[")]
+    assert f"{ray.partition('>')[0]}==" in install
     assert instructions_of(instructions, "ENTRYPOINT") == [["ENTRYPOINT", '["scaledec"]']]
     assert "scaledec" in project["scripts"]
 

@@ -111,6 +111,17 @@ def test_a_worker_that_its_nanny_gave_up_is_made_again(monkeypatch: pytest.Monke
         assert len(list(results)) == 999
 
 
+def test_a_run_that_begins_without_workers_makes_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaledec.engines.dask_futures._LOOK_S", 0.5)
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}), DaskEngine(workers=1) as engine:
+        cluster = engine._client.cluster  # type: ignore[union-attr]
+        (nanny,) = cluster.workers.values()
+        cluster.sync(nanny.close)
+        while cluster.workers:
+            time.sleep(0.1)
+        assert list(engine.run(square, [3])) == [9]
+
+
 def test_what_a_task_raises_is_raised_here(engine: DaskEngine) -> None:
     with pytest.raises(UnreadableInputError, match="error page"):
         list(engine.run(raises, range(20)))
