@@ -330,9 +330,7 @@ def _passes(asked: int | Literal["auto"], stage: str, batch: int, n: int) -> int
 
 
 def _labels(model: SavedModel, embedding: Float32) -> Integers:
-    from scaledec.stages.cluster_results import assign_all
-
-    return assign_all(model, embedding).label.astype(np.int64)
+    return model.assign(embedding).label.astype(np.int64)
 
 
 def _load(location: Location) -> SavedModel:

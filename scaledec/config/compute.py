@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from scaledec.config.section import Count, NonNegative, Section
 
@@ -32,7 +34,9 @@ class RayConfig(Section):
     threads_per_worker: Count | Literal["auto"] = "auto"
     """Cores of one training worker; auto: all of this machine's, shared by its workers."""
     label_actors: Count | Literal["auto"] = "auto"
-    """Processes that label; auto: one a core (or one a GPU)."""
+    """Processes that label; auto: one a core (or as many as the GPUs hold)."""
+    gpus_per_label_actor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a GPU that a labelling process takes; 0.25: four of them on each GPU."""
     gpu: bool | Literal["auto"] = "auto"
     """Use GPUs; auto: where there are any."""
 

@@ -164,6 +164,9 @@ class LabelConfig(Section):
     """Segments of one channel in one shard of the label store: the unit of labelling work."""
     batch: Count = 256
     """Windows encoded at once; more than 256 loses speed on a CPU."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """In which the encoder computes; bfloat16 is faster on most GPUs and newer CPUs, and gives a few windows
+    near the border of two clusters the other label."""
 
 
 class Config(Section):

@@ -22,6 +22,7 @@ import ray
 import ray.data
 
 from scaledec.config import RayConfig
+from scaledec.engines.label_actors import actors_for
 from scaledec.errors import EngineError, ScaledecError, StoreError
 from scaledec.ledger.ledger import Ledger
 from scaledec.ledger.tail import LedgerTail
@@ -49,6 +50,8 @@ def label_with_ray(
     ledger: Location,
     config: RayConfig,
     on_result: Callable[[TaskResult], None],
+    *,
+    memory: int = 0,
 ) -> None:
     """Label all tasks on the Ray session that this process is connected to.
 
@@ -64,6 +67,8 @@ def label_with_ray(
         Number of actors, and whether they use GPUs.
     on_result
         Called with each result soon after it is in the ledger, from another thread of this process.
+    memory
+        Bytes that an actor is projected to hold; no more actors are started on a node than fit it.
 
     Raises
     ------
@@ -76,7 +81,8 @@ def label_with_ray(
         return
     if not ray.is_initialized():
         raise EngineError("no Ray session is open in this process; open one with ray_session(config)")
-    n_actors, resources = _actors(config, len(tasks))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    n_actors, resources = actors_for(config, nodes, len(tasks), memory)
     coordinate = ray.remote(num_cpus=0, max_retries=_COORDINATOR_RETRIES)(_coordinate)
     with _results_as_they_come(ledger, tasks, on_result):
         try:
@@ -117,18 +123,6 @@ def _coordinate(
     except Exception as error:  # noqa: BLE001 - raised in the driver
         return _explained(error)
     return sink.n_written
-
-
-def _actors(config: RayConfig, n_tasks: int) -> tuple[int, dict[str, float]]:
-    """How many actors, and what each asks Ray for."""
-    available = ray.cluster_resources()
-    n_gpus = int(available.get("GPU", 0))
-    use_gpu = n_gpus > 0 if config.gpu == "auto" else config.gpu
-    if use_gpu and not n_gpus:
-        raise EngineError("compute.ray.gpu is true, but the Ray cluster has no GPU; use gpu: auto")
-    most = n_gpus if use_gpu else max(1, int(available.get("CPU", 1)))
-    wanted = most if config.label_actors == "auto" else min(config.label_actors, most)
-    return min(wanted, n_tasks), {"num_gpus": 1, "num_cpus": 1} if use_gpu else {"num_cpus": 1}
 
 
 def _dataset(

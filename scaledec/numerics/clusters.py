@@ -166,6 +166,13 @@ class Clusters:
         does not: there it is the posterior of equal spherical Gaussians with the variance of the training
         windows, the mixture whose limit k-means is (Bishop, 2006, section 9.3.2).
         """
+        blocks = [self._assign(z_ND[i : i + _BLOCK]) for i in range(0, len(z_ND), _BLOCK)]
+        if len(blocks) == 1:
+            return blocks[0]
+        arrays = ([getattr(block, name) for block in blocks] for name in Assignment.__slots__)
+        return Assignment(*map(np.concatenate, arrays)) if blocks else self._assign(z_ND)
+
+    def _assign(self, z_ND: npt.NDArray[np.floating]) -> Assignment:
         squared_NK, reach_NK = self._distances(z_ND)
         variance = None if self.reference is None else self.reference.variance
         label, confidence = self._decide(reach_NK, variance)

@@ -106,14 +106,16 @@ class Normaliser:
         for start in range(0, len(windows), _BLOCK):
             x = out[start : start + _BLOCK]
             _copy_in_decibels(windows[start : start + _BLOCK], x, self.scale)
-            whole = (x.min(_CELLS) > _FLOOR_DB) & (x.max(_CELLS) < np.inf)  # NaN fails both
+            low, high = _contrast(x, None)
+            whole = ((low > _FLOOR_DB) & (high < np.inf)).ravel()  # NaN fails both
             if whole.all():
-                self._normalise(x, None)
+                self._normalise(x, None, low, high)
                 continue
             # Apart, so that a window's roundings do not depend on its neighbours' gaps.
             full, gappy = x[whole], x[~whole]
-            x[whole] = self._normalise(full, None)
-            x[~whole] = self._normalise(gappy, _signal(gappy))
+            x[whole] = self._normalise(full, None, low[whole], high[whole])
+            signal = _signal(gappy)
+            x[~whole] = self._normalise(gappy, signal, *_contrast(gappy, signal))
         return out
 
     def _apply_to_stacks(self, windows: npt.NDArray[np.floating]) -> Float32:
@@ -123,10 +125,13 @@ class Normaliser:
             return np.ascontiguousarray(turned.transpose(0, 2, 1, 3))
         return self.apply(windows.reshape(n, planes * frames, frequencies)).reshape(windows.shape)
 
-    def _normalise(self, x: Float32, signal: Mask | None) -> Float32:
-        """Normalise windows in dB in place; ``signal`` marks the cells that count (``None``: all)."""
-        _clip(x, self.clip_db)
-        low, high = _contrast(x, signal)
+    def _normalise(self, x: Float32, signal: Mask | None, low: Float32, high: Float32) -> Float32:
+        """Normalise windows in dB in place.
+
+        ``signal`` marks the cells that count (``None``: all); ``low`` and ``high`` are their extremes.
+        """
+        for values in (x, low, high):
+            _clip(values, self.clip_db)
         # A window without contrast divides by zero or subtracts infinities here and is cleared below.
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind == "whiten":

@@ -62,6 +62,7 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
         labels=store,
         windows=config.window_grid,
         batch=config.label.batch,
+        precision=config.label.precision,
         embedding=config.label.embedding,
         components=Components.of(config.windows),
     )
@@ -74,7 +75,9 @@ def label_archive(config: Config, resources: Resources) -> Outcome:
                     journal.add(result)
                     progress.advance(failed=journal.counts["failed"])
 
-                resources.label(plan.tasks, context, places.label_ledger(run), on_result)
+                resources.label(
+                    plan.tasks, context, places.label_ledger(run), on_result, memory=plan.memory_per_task
+                )
     catalog = update_catalog(places, run)
     counts = journal.counts
     message = (

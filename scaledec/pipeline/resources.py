@@ -137,13 +137,18 @@ class Resources:
         context: LabelContext,
         ledger: Location,
         on_result: Callable[[TaskResult], None],
+        *,
+        memory: int,
     ) -> None:
-        """Label tasks; each result is in the ledger before ``on_result`` hears of it."""
+        """Label tasks; each result is in the ledger before ``on_result`` hears of it.
+
+        ``memory`` is what one labelling process is projected to hold, in bytes.
+        """
         if not self.serial:
             from scaledec.engines.ray_data import label_with_ray
 
             self.start_ray()
-            label_with_ray(tasks, context, ledger, self._compute.ray, on_result)
+            label_with_ray(tasks, context, ledger, self._compute.ray, on_result, memory=memory)
             return
         from scaledec.engines.serial import SerialEngine
         from scaledec.ledger.ledger import Ledger

@@ -24,7 +24,6 @@ from scaledec.stages.cluster_job import ClusterJob, ClusterOutcome
 from scaledec.stages.cluster_results import (
     Baseline,
     Labelled,
-    assign_all,
     baseline_models,
     embed_all,
     finite_windows,
@@ -99,7 +98,7 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
         model = largest_first(model, z_final)
     model = model.referring_to(z_final)
 
-    outcome = _outcome(job, assign_all(model, z_final), history)
+    outcome = _outcome(job, model.assign(z_final), history)
     if not history:
         record = _record_of_start(outcome)
         write_metrics(session, job.run, [record])

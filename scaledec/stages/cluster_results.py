@@ -14,7 +14,7 @@ import torch
 
 from scaledec.errors import TrainingError
 from scaledec.location import Location
-from scaledec.numerics.clusters import Assignment, Mixture
+from scaledec.numerics.clusters import Mixture
 from scaledec.numerics.metrics import (
     ClusterMoments,
     ClusterWidths,
@@ -36,7 +36,6 @@ __all__ = [
     "CLUSTER_METRICS_FILE",
     "Baseline",
     "Labelled",
-    "assign_all",
     "baseline_models",
     "embed_all",
     "finite_windows",
@@ -55,7 +54,6 @@ Baseline: TypeAlias = Literal["kmeans", "gmm"]
 
 # Windows looked at at once: temporaries of a few MB.
 _BLOCK = 64
-_ASSIGNED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +127,12 @@ def baseline_models(
 
 def largest_first(model: SavedModel, z_ND: Float32) -> SavedModel:
     """The same clusters, numbered from the one with the most of these windows to the one with the fewest."""
-    counts = np.bincount(assign_all(model, z_ND).label, minlength=model.n_clusters)
+    counts = np.bincount(model.assign(z_ND).label, minlength=model.n_clusters)
     order = np.argsort(-counts, kind="stable")
     mixture = model.mixture
     if mixture is not None:
         mixture = Mixture(mixture.weights[order], mixture.covariances[order])
     return replace(model, centroids=model.centroids[order], mixture=mixture)
-
-
-def assign_all(model: SavedModel, z_ND: Float32) -> Assignment:
-    """Clusters of any number of embeddings (window, latent), in parts: a mixture takes K D^2 numbers each."""
-    parts = [model.assign(z_ND[i : i + _ASSIGNED]) for i in range(0, len(z_ND), _ASSIGNED)]
-    return Assignment(
-        np.concatenate([part.label for part in parts]),
-        np.concatenate([part.confidence for part in parts]),
-        np.concatenate([part.distance for part in parts]),
-        np.concatenate([part.outlier for part in parts]),
-    )
 
 
 def separation(model: SavedModel, z_ND: Float32) -> dict[str, float | None]:
@@ -154,7 +141,7 @@ def separation(model: SavedModel, z_ND: Float32) -> dict[str, float | None]:
     The silhouette is the simplified one, from distances to centroids; every number is of the embeddings
     ``z_ND`` (window, latent) in which the model's centroids lie.
     """
-    label = assign_all(model, z_ND).label
+    label = model.assign(z_ND).label
     moments = ClusterMoments.of(z_ND, label, model.n_clusters)
     numbers = {"effective_clusters": effective_clusters(moments.counts)}
     if (moments.counts > 0).sum() > 1:
@@ -184,8 +171,8 @@ def write_assignments(session: TrainingSession, job: ClusterJob, labelled: Label
         return
     assert job.training_set is not None, "assignments are kept in a training set"
     n = len(job.source.is_validation())
-    found = assign_all(labelled.model, after)
-    kmeans, gmm = (assign_all(labelled.baselines[name], before) for name in ("kmeans", "gmm"))
+    found = labelled.model.assign(after)
+    kmeans, gmm = (labelled.baselines[name].assign(before) for name in ("kmeans", "gmm"))
     TrainingStore.open(job.training_set).add_assignments(
         {
             "embedding_pretrained": _at(sample, before, n, math.nan),

@@ -74,8 +74,11 @@ class ComponentWindows:
         power = segment.gather(chosen[order])
         return chosen, power[np.argsort(order)]
 
-    def read_segment(self, sensor_index: int, time_index: int) -> ComponentSegment:
-        """All windows of a segment."""
+    def read_segment(
+        self, sensor_index: int, time_index: int, following: SegmentWindows | None = None
+    ) -> ComponentSegment:
+        """All windows of a segment; those of the following one may be of other channels, and are not used."""
+        del following
         stack, _ = self._best_stack(sensor_index, time_index)
         planes = tuple(
             None if channel is None else self.single.read_segment(channel, time_index) for channel in stack

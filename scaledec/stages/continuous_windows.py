@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from scaledec.numerics.windows import (
 )
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, WindowState
+
+if TYPE_CHECKING:
+    from scaledec.stages.window_reader import SegmentWindows
 
 __all__ = ["ContinuousWindows", "windows_within_segment"]
 
@@ -101,15 +104,21 @@ class ContinuousWindows:
             np.stack(powers) if powers else np.empty(shape, self.cube.template.dtype),
         )
 
-    def read_segment(self, channel_index: int, time_index: int) -> ContinuousSegment:
+    def read_segment(
+        self, channel_index: int, time_index: int, following: SegmentWindows | None = None
+    ) -> ContinuousSegment:
         """All windows of a segment."""
         n_frames, n_head = self.windows.n_frames, self.windows.head_frames
         power, coverage = self.cube.read_frames(channel_index, time_index)
         if not n_head:
             return ContinuousSegment(self.windows, power, power[:0], coverage)
-        head, head_coverage = self.cube.read_frames(
-            channel_index, time_index, first=n_frames, stop=n_frames + n_head
-        )
+        if isinstance(following, ContinuousSegment) and n_head <= n_frames:
+            # Copied, so that the following segment can go.
+            head, head_coverage = following.power[:n_head].copy(), following.coverage[:n_head]
+        else:
+            head, head_coverage = self.cube.read_frames(
+                channel_index, time_index, first=n_frames, stop=n_frames + n_head
+            )
         return ContinuousSegment(self.windows, power, head, np.concatenate([coverage, head_coverage]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from scaledec.grid import EventGrid, SpectrogramGrid
 from scaledec.numerics.windows import finite_frames
 from scaledec.store.event_cube import EventCubeStore, SegmentEvents, count_events
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, WindowState
+
+if TYPE_CHECKING:
+    from scaledec.stages.window_reader import SegmentWindows
 
 __all__ = ["EventWindows"]
 
@@ -58,8 +61,11 @@ class EventWindows:
         chosen = candidates[np.isin(candidates, np.flatnonzero(_finite(power)))][:wanted]
         return chosen, power[chosen]
 
-    def read_segment(self, channel_index: int, time_index: int) -> EventSegment:
-        """All events of a segment."""
+    def read_segment(
+        self, channel_index: int, time_index: int, following: SegmentWindows | None = None
+    ) -> EventSegment:
+        """All events of a segment, each of which is stored with it as a whole."""
+        del following
         return EventSegment(self.windows, self.cube.read_segment(channel_index, time_index))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -61,10 +61,8 @@ class Labeller:
         StoreError
             If a segment of the cube cannot be read.
         """
-        times = range(task.first_time_index, task.stop_time_index)
         block = self._unlabelled(task)
-        segments = read_ahead(partial(self._windows.read_segment, task.channel_index), times)
-        for row, segment in enumerate(segments):
+        for row, segment in self._segments(task):
             block.state[row] = segment.state
             chosen = np.flatnonzero(block.state[row] == WindowState.LABELLED)
             if block.onset is not None and segment.onset_ns is not None:
@@ -97,11 +95,28 @@ class Labeller:
         labels = LabelStore.open(self.context.labels, "r+")
         return write_block(labels, task, block, label_s=time.perf_counter() - started)
 
+    def _segments(self, task: LabelTask) -> Iterator[tuple[int, SegmentWindows]]:
+        """The task's segments, the last one first, each with its row; one is read ahead.
+
+        Backwards, because the last windows of a segment need the next one's first frames.
+        """
+        following: SegmentWindows | None = None
+
+        def read(time_index: int) -> SegmentWindows:
+            nonlocal following
+            following = self._windows.read_segment(task.channel_index, time_index, following)
+            return following
+
+        times = range(task.first_time_index, task.stop_time_index)[::-1]
+        for time_index, segment in zip(times, read_ahead(read, times), strict=True):
+            yield time_index - task.first_time_index, segment
+
     def _embed(self, segment: SegmentWindows, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Embedding of the chosen windows, shape (chosen, latent)."""
         step = self.context.batch
         starts = range(0, len(chosen), step)
-        return np.concatenate([self._model.embed(segment.gather(chosen[i : i + step])) for i in starts])
+        parts = (segment.gather(chosen[i : i + step]) for i in starts)
+        return np.concatenate([self._model.embed(x, precision=self.context.precision) for x in parts])
 
     def _unlabelled(self, task: LabelTask) -> LabelBlock:
         shape = task.stop_time_index - task.first_time_index, self._windows.n_windows

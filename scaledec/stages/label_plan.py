@@ -15,6 +15,9 @@ __all__ = ["LABEL_ALGORITHM", "LabelPlan", "plan_labels"]
 LABEL_ALGORITHM = 2
 """Raised whenever the code gives other labels for the same model and cube."""
 
+_PROCESS_BYTES = 420 * 2**20
+"""An actor with PyTorch, Ray and the stores open, and a model of the usual size, as measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelPlan:
@@ -30,7 +33,7 @@ class LabelPlan:
     bytes_to_write: int
     """Labels, confidences, distances and embeddings before compression."""
     memory_per_task: int
-    """Bytes that one labelling process holds beside its libraries and the model."""
+    """Bytes that one labelling process holds at most, its libraries included."""
 
 
 def plan_labels(
@@ -65,6 +68,7 @@ def plan_labels(
         run_fingerprint(config),
         model_checksum,
         config.label.embedding,
+        config.label.precision,
     ]
     tasks: list[LabelTask] = []
     n_done = n_segments = 0
@@ -128,6 +132,6 @@ def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str,
         "bytes_to_read": n_segments * segment,
         "bytes_to_write": n_written * windows.n_windows * per_window,
         # Two segments (one is read ahead), their decompressed chunks, one batch through the network's
-        # widest layers (about eight times its input), and the block of results.
-        "memory_per_task": 3 * segment + 8 * batch + block,
+        # widest layers (about eight times its input), and the block of results, packed to be sent.
+        "memory_per_task": _PROCESS_BYTES + 3 * segment + 8 * batch + 3 * block,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class LabelContext:
     windows: Windows
     batch: int = 256
     """Windows encoded at once."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """In which the encoder computes."""
     embedding: bool = True
     """Whether embeddings are stored."""
     components: Components | None = None

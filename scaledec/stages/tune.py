@@ -22,7 +22,6 @@ from scaledec.location import Location
 from scaledec.numerics.metrics import sampled_silhouette
 from scaledec.stages.cluster import cluster_loop
 from scaledec.stages.cluster_job import ClusterJob
-from scaledec.stages.cluster_results import assign_all
 from scaledec.stages.cluster_target import embed_share
 from scaledec.stages.pretrain import PRETRAINED, PretrainJob, pretrain_loop
 from scaledec.training.placement import load_windows
@@ -223,7 +222,7 @@ def _cluster(
     data = load_windows(job.source, model.normaliser, validation=False, placement=job.placement)
     data = data.subset(_judged(len(data), context.config.tune.seed))
     z_before, z_after = (embed_share(session, m.network, data).numpy() for m in (pretrained, model))
-    labels = assign_all(model, z_after).label
+    labels = model.assign(z_after).label
     found = sampled_silhouette(z_before, labels) if len(np.unique(labels)) > 1 else None
     return TrialResult(trial, "done", silhouette=found, epochs=outcome.epochs)
 

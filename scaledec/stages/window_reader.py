@@ -92,8 +92,14 @@ class WindowReader(Protocol):
         """
         ...
 
-    def read_segment(self, channel_index: int, time_index: int) -> SegmentWindows:
-        """All windows of a segment, for labelling; ``StoreError`` if the cube cannot be read."""
+    def read_segment(
+        self, channel_index: int, time_index: int, following: SegmentWindows | None = None
+    ) -> SegmentWindows:
+        """All windows of a segment, for labelling; ``StoreError`` if the cube cannot be read.
+
+        ``following`` is the next segment of the channel where that was read before: what windows need of it
+        is then not read again.
+        """
         ...
 
 

@@ -27,10 +27,11 @@ from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Normaliser
 from scaledec.training.checkpoint import with_prefix, without_prefix
 
-__all__ = ["SavedModel", "embed_tensor"]
+__all__ = ["Precision", "SavedModel", "embed_tensor"]
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 Method: TypeAlias = Literal["autoencoder", "dec", "idec", "n2d", "kmeans", "gmm"]
 
 _WEIGHTS = "model.safetensors"
@@ -173,14 +174,25 @@ class SavedModel:
         network = with_prefix("network", self.network.state_dict())
         return {name: t.detach().to("cpu").contiguous() for name, t in (network | tensors).items()}
 
-    def embed(self, windows: npt.NDArray[np.floating]) -> Float32:
+    def embed(self, windows: npt.NDArray[np.floating], *, precision: Precision = "float32") -> Float32:
         """Embedding (window, latent), float32, of stored windows (window, [plane,] frame, frequency).
 
         A window's embedding does not depend on the windows it comes with.
+
+        Parameters
+        ----------
+        precision
+            In which the layers before the last are computed.
         """
+        # As many as are encoded at once: normalised windows then come from a core's cache.
+        chunk = _chunk_of(self.network)
         parts = [
-            embed_tensor(self.network, torch.from_numpy(self.normaliser.apply(windows[i : i + _CHUNK_GPU])))
-            for i in range(0, len(windows), _CHUNK_GPU)
+            embed_tensor(
+                self.network,
+                torch.from_numpy(self.normaliser.apply(windows[i : i + chunk])),
+                precision=precision,
+            )
+            for i in range(0, len(windows), chunk)
         ]
         z_ND: Float32 = torch.cat(parts).numpy() if parts else np.zeros((0, self.spec.latent), np.float32)
         return z_ND
@@ -240,21 +252,38 @@ def _checksum(weights: bytes, description: Mapping[str, Any]) -> str:
     return hashlib.sha256(weights + json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
-def embed_tensor(network: Autoencoder, windows: Tensor) -> Tensor:
+def _chunk_of(network: Autoencoder) -> int:
+    return _CHUNK_GPU if next(network.parameters()).device.type == "cuda" else _CHUNK_CPU
+
+
+def embed_tensor(network: Autoencoder, windows: Tensor, *, precision: Precision = "float32") -> Tensor:
     """Embedding (window, latent) of normalised windows (window, [plane,] frame, frequency), on the CPU.
 
     Runs on the network's device in chunks of one fixed size, so each window's result is independent of
     the others'. The network's mode (train or eval) is irrelevant: it has neither layers of dropout nor
     running statistics.
+
+    Parameters
+    ----------
+    precision
+        ``bfloat16``: layers before the last linear map work in it where the library finds that safe.
     """
     device = next(network.parameters()).device
-    chunk = _CHUNK_GPU if device.type == "cuda" else _CHUNK_CPU
-    z_ND = torch.empty((len(windows), network.latent))
-    with torch.inference_mode():
+    chunk, lower = _chunk_of(network), precision == "bfloat16"
+    parts = [torch.empty((0, network.latent), device=device)]
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
         for start, x in _chunks(windows, chunk):
             n = min(chunk, len(windows) - start)
-            z_ND[start : start + n] = network.encode(with_planes(x.to(device)))[:n].cpu()
-    return z_ND
+            parts.append(network.encode(with_planes(_sent(x, device)))[:n])
+    return torch.cat(parts).cpu()
+
+
+def _sent(x: Tensor, device: torch.device) -> Tensor:
+    """Windows on the device; on their way to a GPU, the next ones are made ready."""
+    if device.type == "cuda":
+        # From page-locked memory the copy needs no processor, and the call returns before it is made.
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
 
 
 def _chunks(windows: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:

@@ -101,3 +101,12 @@ def test_confidence_of_k_means_is_the_posterior_of_equal_spherical_gaussians_at_
     np.testing.assert_allclose(found.confidence, density.max(1) / density.sum(1), rtol=1e-5)
     np.testing.assert_array_equal(found.label, density.argmax(1))
     assert np.median(found.confidence) > 0.99
+
+
+def test_any_number_of_windows_is_assigned_as_one_by_one() -> None:
+    clusters, z = trained(), draw(10_000, seed=5)
+    whole = clusters.assign(z)
+    for name in ("label", "confidence", "distance", "outlier"):
+        single = [getattr(clusters.assign(row[None]), name)[0] for row in z[::500]]
+        np.testing.assert_array_equal(getattr(whole, name)[::500], single)
+    assert len(clusters.assign(z[:0]).label) == 0

@@ -32,3 +32,6 @@ def test_any_stride_gives_every_window_that_starts_in_a_segment_across_midnight_
     np.testing.assert_array_equal(segment.gather(segment.usable), expected)
     np.testing.assert_array_equal(reader.read(0, 0, segment.usable, len(starts))[1], expected)
     assert (reader.start_ns(0, 0) - cube.segment_start_ns(0)).tolist() == [int(s) * 10**9 for s in starts]
+    shared = reader.read_segment(0, 0, reader.read_segment(0, 1))
+    np.testing.assert_array_equal(shared.state, segment.state)
+    np.testing.assert_array_equal(shared.gather(shared.usable), expected)

@@ -202,6 +202,19 @@ def test_the_embedding_is_that_of_the_whole_batch_at_once() -> None:
     np.testing.assert_allclose(trained.embed(x), z, rtol=1e-5, atol=1e-6)
 
 
+def test_lower_precision_moves_embeddings_a_little_and_still_knows_no_company() -> None:
+    trained, x = model(), windows()
+    z, lower = trained.embed(x), trained.embed(x, precision="bfloat16")
+    assert lower.dtype == np.float32
+    assert (lower != z).any()
+    # bfloat16 has eight bits; the last linear map keeps all of them apart.
+    np.testing.assert_allclose(lower, z, atol=0.02 * np.abs(z).max())
+    assert len(np.unique(lower[:, 0])) == len(np.unique(z[:, 0]))
+    assert (trained.assign(lower).label == trained.assign(z).label).mean() > 0.98
+    parts = [trained.embed(x[i : i + 7], precision="bfloat16") for i in range(0, len(x), 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), lower)
+
+
 def test_threads_change_no_label(torch_threads: None) -> None:
     trained, x = model(), windows()
     torch.set_num_threads(1)

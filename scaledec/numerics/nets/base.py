@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
@@ -90,6 +91,10 @@ class Autoencoder(nn.Module, ABC):
         """Embedding of flattened features (window, feature)."""
         # Rows that do not begin at a multiple of 16 bytes are multiplied by other kernels than those that
         # do, and round otherwise: a window's embedding would depend on where it lies in its batch.
+        if h_NF.dtype != self.to_latent.weight.dtype:
+            # Lower precision ends here: an embedding of eight bits would tie windows that differ.
+            with torch.autocast(h_NF.device.type, enabled=False):
+                return self._embed(h_NF.to(self.to_latent.weight.dtype))
         n_features = h_NF.shape[1]
         if n_features % _ALIGNED_CELLS == 0:
             return cast("Tensor", self.rectify(self.to_latent(h_NF)))
