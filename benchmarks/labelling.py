@@ -1,84 +1,111 @@
-"""Labelling through the stage, against the same work in a bare loop, over the same cube in one run.
+"""Labelling on Ray against bare processes over one cube: throughput, first labels, memory, lower precision.
 
-    python -m benchmarks.labelling --segments 6 --ray 2
+    python -m benchmarks.labelling
 
-A segment is a day at 100 Hz: 67,500 frames of 129 frequencies in float16, cut into windows of 64 frames;
-the network is the default one. The bare loop reads a day, cuts it, normalises, encodes and assigns, and
-checks nothing. Both compute in one thread and decode in another; the stage reads the next day meanwhile.
-The two take turns, and the median of the rounds counts. `taskset -c 0` shows both on one core.
+A segment is a day at 100 Hz: 67,500 frames of 129 frequencies in float16, cut into 1,055 windows of 64
+frames; the network is the default one, the cube has 101,280 windows. A bare process reads a day, cuts it,
+normalises, encodes (channels last) and assigns, and checks and writes nothing. As many of them as there are
+actors take turns with the label stage, with the same settings of the allocator; the median of the rounds
+counts. The stage is measured once its actors are up: from the first label written to the last but one
+round of tasks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import multiprocessing
+import os
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from benchmarks.bare_labelling import label_bare
 from scaledec.config import Config, RayConfig, cube_fingerprint, parse_config
+from scaledec.engines.ray_session import MALLOC_SETTINGS
 from scaledec.location import Location
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Normaliser
 from scaledec.places import Places
 from scaledec.stages.label import LabelContext, Labeller
+from scaledec.stages.label_plan import LabelPlan, plan_labels
 from scaledec.store.cube import CubeStore, CubeTemplate
 from scaledec.store.labels import LabelStore, LabelTemplate
-from scaledec.store.open import decode_in_one_thread
 from scaledec.training.saved_model import SavedModel
-from scaledec.vocabulary import ChannelId, LabelTask, parse_time
+from scaledec.vocabulary import ChannelId, LabelTask, TaskResult, parse_time, task_key
 
 RUN = "benchmark"
-ROUNDS = 5
-RAY_TURNS = 24
+N_CHANNELS, N_DAYS, DAYS_A_SHARD = 8, 12, 4
 
 
 def main() -> None:
-    """Print a Markdown table."""
+    """Print Markdown."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--segments", type=int, default=6, help="days to label in each round")
-    arguments.add_argument("--ray", type=int, default=0, help="Ray actors; 0: leave Ray out")
+    arguments.add_argument("--workers", type=int, default=2, help="actors, and bare processes")
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--turns", type=int, default=3, help="times the cube is labelled in a round")
     options = arguments.parse_args()
-    torch.set_num_threads(1)
-    decode_in_one_thread()
+    os.environ.update(MALLOC_SETTINGS)  # for the processes that are started from here
     with tempfile.TemporaryDirectory() as folder:
-        config = parse_config(f"root: {folder}\narchive: {{url: {folder}}}\n")
-        cube = make_cube(config, options.segments)
+        config = parse_config(
+            f"root: {folder}\narchive: {{url: {folder}}}\nlabel: {{segments_per_shard: {DAYS_A_SHARD}}}\n"
+        )
+        cube = make_cube(config)
         context = make_run(config, cube)
-        print(f"{options.segments} days of {config.window_grid.n_windows} windows\n")
-        print("| way | s a day | windows/s | peak MB |\n|---|---|---|---|")
-        bare, stage = alternate(config, cube, context)
-        report("bare loop: read, cut, normalise, encode, assign", bare, config, options.segments)
-        report("stage: Labeller.label", stage, config, options.segments)
-        if options.ray:
-            seconds, n_segments = with_ray(config, cube, context, options.ray)
-            report(f"Ray Data, {options.ray} actors, in steady state", seconds, config, n_segments)
-        print(f"\nstage / bare loop: {stage / bare:.3f}")
+        plan = plan_labels(config, cube, results_of(cube), {}, model_checksum="")
+        n_windows = N_CHANNELS * N_DAYS * config.window_grid.n_windows
+        print(f"{n_windows:,} windows, {options.workers} workers\n")
+        bare, stage = alternate(config, cube, context, plan, options)
+        ratio = statistics.median(run.rate for run in stage) / statistics.median(bare)
+        first = statistics.median(run.first_s for run in stage)
+        print("\n| what | |\n|---|---|")
+        print(f"| stage / {options.workers} bare processes | {ratio:.3f} |")
+        print(f"| first labels after the call | {first:.1f} s |")
+        print(f"| first labels after the start of Ray, the first time | {stage[0].cold_s:.1f} s |")
+        print(f"| peak memory of an actor | {max(run.peak_mb for run in stage):,.0f} MB |")
+        print(f"| projected | {plan.memory_per_task / 1e6:,.0f} MB |")
+        lower_precision(context, plan.tasks[0])
 
 
-def make_cube(config: Config, n_segments: int) -> CubeStore:
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """One labelling of the cube on Ray."""
+
+    rate: float
+    """Windows a second, once actors are up."""
+    first_s: float
+    """Seconds until a label was written."""
+    cold_s: float
+    """The same with the start of Ray."""
+    peak_mb: float
+    """Of the actor that held most."""
+
+
+def make_cube(config: Config) -> CubeStore:
     """Coloured noise with a passing event now and then, so that it compresses about as records do."""
     template = CubeTemplate(
         config.spectrogram_grid, "db", "float16", cube_fingerprint(config), {"benchmark": True}
     )
     place = Places.at(config.root).cube
-    cube = CubeStore.create_or_extend(
-        place, template, [ChannelId("XX", "BENCH", "", "HHZ")], parse_time("2020-01-01"), n_segments
-    )
+    channels = [ChannelId("XX", f"B{n:02}", "", "HHZ") for n in range(N_CHANNELS)]
+    cube = CubeStore.create_or_extend(place, template, channels, parse_time("2020-01-01"), N_DAYS)
     grid = cube.grid
     coverage = np.full(grid.n_frames, 100, np.uint8)
-    for time_index in range(n_segments):
+    for time_index in range(N_DAYS):
         rng = np.random.default_rng(time_index)
         power = rng.standard_exponential((grid.n_frames, grid.n_frequencies), dtype=np.float32) + 1e-6
         level = 60 - 20 * np.log10(1 + grid.frequency_hz) + 30 * (rng.random((grid.n_frames, 1)) < 0.01)
-        cube.write_segment(0, time_index, 10 * np.log10(power) + level, coverage)
+        power_db = 10 * np.log10(power) + level
+        for channel_index in range(N_CHANNELS):
+            cube.write_segment(channel_index, time_index, power_db, coverage)
     return CubeStore.open(place)
 
 
@@ -86,18 +113,20 @@ def make_run(config: Config, cube: CubeStore) -> LabelContext:
     """The default network with random weights, eight centroids, and an empty label store."""
     places, windows = Places.at(config.root), config.window_grid
     spec = NetworkSpec(windows.length, cube.grid.n_frequencies, config.model.widths, config.model.latent)
-    power, _ = cube.read_frames(0, 0, stop=64 * windows.length)
-    examples = power.reshape(64, windows.length, -1)
+    power, _ = cube.read_frames(0, 0, stop=512 * windows.length)
+    examples = power.reshape(512, windows.length, -1)
     model = SavedModel(spec.build(), spec, Normaliser.fit("whiten", [examples]))
-    centroids = model.embed(examples[: config.cluster.n_clusters]).astype(np.float64)
-    replace(model, method="idec", centroids=centroids).save(places.run(RUN))
+    z = model.embed(examples)
+    centroids = z[: config.cluster.n_clusters].astype(np.float64)
+    model = replace(model, method="idec", centroids=centroids).referring_to(z)
+    model.save(places.run(RUN))
     template = LabelTemplate(
         run=RUN,
         fingerprint="benchmark",
         method="idec",
         grid=cube.grid,
         windows=windows,
-        segments_per_shard=cube.n_segments,
+        segments_per_shard=DAYS_A_SHARD,
         centroid=centroids,
         prototype=model.prototypes(),
         prototype_units="1",
@@ -110,49 +139,70 @@ def make_run(config: Config, cube: CubeStore) -> LabelContext:
     return LabelContext(places.cube, places.run(RUN), labels.location, windows)
 
 
-def alternate(config: Config, cube: CubeStore, context: LabelContext) -> tuple[float, float]:
-    """Median seconds of a round of the bare loop and of the stage."""
-    model = SavedModel.load(context.model)
-    labeller = Labeller(context)
-    task = LabelTask("all", "", cube.channels[0], 0, 0, cube.n_segments)
-
-    def bare() -> None:
-        length, chunk = config.window_grid.length, 64
-        for time_index in range(cube.n_segments):
-            power, _ = cube.read_frames(0, time_index)
-            n_whole = len(power) // length
-            windows = power[: n_whole * length].reshape(n_whole, length, -1)
-            with torch.inference_mode():
-                parts = [
-                    model.network.encode(
-                        torch.from_numpy(model.normaliser.apply(windows[i : i + chunk])).unsqueeze(1)
-                    )
-                    for i in range(0, n_whole, chunk)
-                ]
-            model.assign(torch.cat(parts).numpy())
-
-    rounds = [(seconds(bare), seconds(lambda: labeller.label(task))) for _ in range(ROUNDS + 1)][1:]
-    bare_s, stage_s = zip(*rounds, strict=True)
-    return statistics.median(bare_s), statistics.median(stage_s)
+def results_of(cube: CubeStore) -> dict[str, TaskResult]:
+    """What the cube's ledger would hold."""
+    keys = [
+        task_key(channel, cube.segment_start_ns(index))
+        for channel in cube.channels
+        for index in range(cube.n_segments)
+    ]
+    return {key: TaskResult(key, "", "done", details={"checksum": 1}) for key in keys}
 
 
-def with_ray(config: Config, cube: CubeStore, context: LabelContext, actors: int) -> tuple[float, int]:
-    """Seconds of the last two thirds of the ledger's entries, and how many days they are."""
+def alternate(
+    config: Config, cube: CubeStore, context: LabelContext, plan: LabelPlan, options: argparse.Namespace
+) -> tuple[list[float], list[StageRun]]:
+    """Windows a second of bare processes, and what came of the stage, round by round."""
+    bare, stage = [], []
+    print("| round | bare, windows/s | stage, windows/s | first labels after |\n|---|---|---|---|")
+    for number in range(options.rounds):
+        bare.append(bare_rate(config, cube, options.workers, options.turns))
+        stage.append(stage_run(config, context, plan, options.workers, options.turns))
+        found = stage[-1]
+        print(f"| {number} | {bare[-1]:,.0f} | {found.rate:,.0f} | {found.first_s:.1f} s |", flush=True)
+    return bare, stage
+
+
+def bare_rate(config: Config, cube: CubeStore, workers: int, turns: int) -> float:
+    """Windows a second of several bare processes together, after each has warmed up."""
+    spawned = multiprocessing.get_context("spawn")
+    barrier: Barrier = spawned.Barrier(workers + 1)
+    shares = [range(turn, N_CHANNELS, workers) for turn in range(workers)]
+    processes = [
+        spawned.Process(target=label_bare, args=(config.root, RUN, share, N_DAYS, turns, barrier))
+        for share in shares
+    ]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    started = time.perf_counter()
+    barrier.wait()
+    elapsed_s = time.perf_counter() - started
+    for process in processes:
+        process.join()
+    return turns * N_CHANNELS * N_DAYS * config.window_grid.n_windows / elapsed_s
+
+
+def stage_run(config: Config, context: LabelContext, plan: LabelPlan, workers: int, turns: int) -> StageRun:
+    """Label the cube some times over: writing a shard again is harmless."""
     from scaledec.engines.ray_data import label_with_ray
     from scaledec.engines.ray_session import ray_session
 
-    # The same shard again and again: writing it again is harmless.
-    tasks = [
-        LabelTask(str(turn), "", cube.channels[0], 0, 0, cube.n_segments)
-        for turn in range(RAY_TURNS * actors)
-    ]
-    ledger = Places.at(config.root).label_ledger(RUN)
-    with ray_session(None, cpus=actors):
-        label_with_ray(tasks, context, ledger, RayConfig(label_actors=actors, gpu=False), lambda _: None)
-    written = sorted(np.datetime64(moment.split("+")[0]) for moment in written_at(ledger))
-    steady = written[len(written) // 3 :]  # before, actors and writers were starting
-    elapsed_s = float((steady[-1] - steady[0]) / np.timedelta64(1, "s"))
-    return elapsed_s, (len(steady) - 1) * cube.n_segments
+    # The same shard under other keys: all of them are done.
+    tasks = [replace(task, key=f"{turn}/{task.key}") for turn in range(turns) for task in plan.tasks]
+    ledger = Location(str(Path(config.root) / f"ledger-{time.time_ns()}"))
+    ray_config = RayConfig(label_actors=workers, gpu=False)
+    began = time.time()
+    with ray_session(None, cpus=workers), sampled_peak() as peak:
+        called = time.time()
+        label_with_ray(tasks, context, ledger, ray_config, lambda _: None, memory=plan.memory_per_task)
+        written = sorted(
+            np.datetime64(moment.split("+")[0]).astype(int) / 1e6 for moment in written_at(ledger)
+        )
+    # The last round of tasks is left out: there, an actor may have nothing left to do.
+    steady = written[: len(written) - workers]
+    windows = (len(steady) - 1) * DAYS_A_SHARD * config.window_grid.n_windows
+    return StageRun(windows / (steady[-1] - steady[0]), written[0] - called, written[0] - began, peak())
 
 
 def written_at(ledger: Location) -> list[str]:
@@ -161,18 +211,44 @@ def written_at(ledger: Location) -> list[str]:
     return [json.loads(line)["written_at"] for line in lines]
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long it took."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+@contextmanager
+def sampled_peak() -> Iterator[Callable[[], float]]:
+    """The most memory that any actor of this session has held, in MB, looked at 20 times a second."""
+    import psutil
+
+    most, stop = [0.0], threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.05):
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    if process.cmdline()[0].startswith("ray::MapWorker"):
+                        most[0] = max(most[0], process.memory_info().rss / 1e6)
+                except (psutil.Error, IndexError):
+                    continue  # it has just ended
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield lambda: most[0]
+    finally:
+        stop.set()
+        thread.join()
 
 
-def report(name: str, total_s: float, config: Config, n_segments: int) -> None:
-    """One row of the table."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    n_windows = config.window_grid.n_windows * n_segments
-    print(f"| {name} | {total_s / n_segments:.3f} | {n_windows / total_s:,.0f} | {peak:.0f} |", flush=True)
+def lower_precision(context: LabelContext, task: LabelTask) -> None:
+    """How many labels bfloat16 changes, and how fast it is, in this process."""
+    seconds, blocks = [], []
+    for precision in ("float32", "bfloat16"):
+        labeller = Labeller(replace(context, precision=precision), threads=1)
+        labeller.label(task)
+        started = time.perf_counter()
+        blocks.append(labeller.label(task))
+        seconds.append(time.perf_counter() - started)
+    there = blocks[0].label >= 0
+    changed = float((blocks[0].label != blocks[1].label)[there].mean())
+    print(f"| bfloat16: labels changed (random weights) | {changed:.2%} |")
+    print(f"| bfloat16: time of one process / float32 | {seconds[1] / seconds[0]:.2f} |")
 
 
 if __name__ == "__main__":

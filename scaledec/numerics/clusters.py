@@ -20,8 +20,8 @@ Float64: TypeAlias = npt.NDArray[np.float64]
 LEVELS = np.unique(np.concatenate([np.linspace(0, 1, 101), 1 - np.geomspace(1e-2, 1e-4, 9)]).round(9))
 """Quantiles kept of the training windows: every percent, and the tail up to one in ten thousand."""
 
-_BLOCK = 4096
-"""Windows looked at at once: a mixture takes K D^2 numbers for each."""
+_NUMBERS = 2**21
+"""Numbers of one temporary array: a window takes K D of them, with a mixture K D^2."""
 
 FEWEST = 20
 """A cluster with fewer training windows than this is measured by those of all clusters."""
@@ -166,7 +166,7 @@ class Clusters:
         does not: there it is the posterior of equal spherical Gaussians with the variance of the training
         windows, the mixture whose limit k-means is (Bishop, 2006, section 9.3.2).
         """
-        blocks = [self._assign(z_ND[i : i + _BLOCK]) for i in range(0, len(z_ND), _BLOCK)]
+        blocks = [self._assign(block) for block in self._blocks(z_ND)]
         if len(blocks) == 1:
             return blocks[0]
         arrays = ([getattr(block, name) for block in blocks] for name in Assignment.__slots__)
@@ -190,7 +190,7 @@ class Clusters:
 
     def refer_to(self, z_ND: npt.NDArray[np.floating]) -> TrainingReference:
         """What later windows are held against: the training windows' embeddings (window, latent)."""
-        blocks = [z_ND[i : i + _BLOCK] for i in range(0, len(z_ND), _BLOCK)]
+        blocks = self._blocks(z_ND)
         own = np.concatenate([self._own_distances(block) for block in blocks])
         variance = float(own[:, 0].mean()) / self.centroids.shape[1]
         decided = [self._decide(self._distances(block)[1], variance) for block in blocks]
@@ -198,6 +198,12 @@ class Clusters:
         return TrainingReference.fit(
             np.sqrt(own[:, 1]), label, confidence, n_clusters=len(self.centroids), variance=variance
         )
+
+    def _blocks(self, z_ND: npt.NDArray[np.floating]) -> list[npt.NDArray[np.floating]]:
+        """Parts that are looked at at once."""
+        n_clusters, latent = self.centroids.shape
+        step = max(1, _NUMBERS // (n_clusters * latent * (1 if self.mixture is None else latent)))
+        return [z_ND[i : i + step] for i in range(0, len(z_ND), step)]
 
     def _distances(self, z_ND: npt.NDArray[np.floating]) -> tuple[Float64, Float64]:
         """Squared Euclidean distances (window, cluster), and those that decide: a mixture's Mahalanobis."""

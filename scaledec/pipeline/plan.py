@@ -13,6 +13,7 @@ from scaledec.pipeline.journal import read_account
 from scaledec.pipeline.learn import training_progress
 from scaledec.pipeline.stations import stations_sentence, unusable_metadata
 from scaledec.places import Places
+from scaledec.stages.label_plan import labelling_memory
 from scaledec.transport.redact import url_without_secrets
 from scaledec.vocabulary import format_time
 
@@ -41,6 +42,7 @@ class RunPlan:
         places = Places.at(self.config.root, self.config.storage_options)
         kind = "the foreign cube" if self.config.archive.layout == "cube" else "miniSEED"
         kept = f" ({cube.n_kept} of them kept although their files are gone)" if cube.n_kept else ""
+        labelling = _bytes(labelling_memory(self.config))
         n_written = 2 * len(cube.tasks)  # power and coverage
         rows = [
             ("archive", f"{url_without_secrets(self.config.archive.url)} ({self.config.archive.layout})"),
@@ -57,7 +59,7 @@ class RunPlan:
                 "to write",
                 f"up to {_bytes(cube.bytes_to_write)} uncompressed, {n_written} objects of {places.cube}",
             ),
-            ("memory", f"about {_bytes(cube.memory_per_task)} a cube worker"),
+            ("memory", f"about {_bytes(cube.memory_per_task)} a cube worker, {labelling} a labelling one"),
             ("time", str(self.estimate)),
             ("run", run_name(self.config)),
             *((stage, f"{state}: {detail}") for stage, state, detail in training_progress(self.config)),

@@ -10,7 +10,7 @@ from scaledec.stages.sensors import Components, sensors_of
 from scaledec.store.cube_base import Cube
 from scaledec.vocabulary import LabelTask, TaskResult, format_time
 
-__all__ = ["LABEL_ALGORITHM", "LabelPlan", "plan_labels"]
+__all__ = ["LABEL_ALGORITHM", "LabelPlan", "labelling_memory", "plan_labels"]
 
 LABEL_ALGORITHM = 2
 """Raised whenever the code gives other labels for the same model and cube."""
@@ -120,18 +120,32 @@ def _up_to_the_last(contents: list[str | None]) -> list[str | None]:
 
 
 def _costs(config: Config, tasks: list[LabelTask], n_segments: int) -> dict[str, int]:
-    grid, windows = config.spectrogram_grid, config.window_grid
-    planes = config.windows.n_planes
-    row = planes * grid.n_frequencies * (2 if config.spectrogram.dtype == "float16" else 4)
-    per_window = 15 + (4 * config.model.latent if config.label.embedding else 0)
-    segment = (grid.n_frames + windows.head_frames) * (row + 1)
-    batch = config.label.batch * windows.length * planes * grid.n_frequencies * 4
-    block = config.label.segments_per_shard * windows.n_windows * per_window
     n_written = sum(task.stop_time_index - task.first_time_index for task in tasks)
     return {
-        "bytes_to_read": n_segments * segment,
-        "bytes_to_write": n_written * windows.n_windows * per_window,
-        # Two segments (one is read ahead), their decompressed chunks, one batch through the network's
-        # widest layers (about eight times its input), and the block of results, packed to be sent.
-        "memory_per_task": _PROCESS_BYTES + 3 * segment + 8 * batch + 3 * block,
+        "bytes_to_read": n_segments * _segment_bytes(config),
+        "bytes_to_write": n_written * config.window_grid.n_windows * _window_bytes(config),
+        "memory_per_task": labelling_memory(config),
     }
+
+
+def labelling_memory(config: Config) -> int:
+    """Bytes that one labelling process is projected to hold at most, its libraries included."""
+    windows = config.window_grid
+    cells = windows.length * config.windows.n_planes * config.spectrogram_grid.n_frequencies
+    block = config.label.segments_per_shard * windows.n_windows * _window_bytes(config)
+    # Two segments (one is read ahead), their decompressed chunks, one batch through the network's
+    # widest layers (about eight times its input), and the block of results, packed to be sent.
+    return _PROCESS_BYTES + 3 * _segment_bytes(config) + 8 * config.label.batch * cells * 4 + 3 * block
+
+
+def _segment_bytes(config: Config) -> int:
+    """Power and coverage of a segment and of the next one's frames that its windows need."""
+    grid = config.spectrogram_grid
+    item = 2 if config.spectrogram.dtype == "float16" else 4
+    row = config.windows.n_planes * (grid.n_frequencies * item + 1)
+    return (grid.n_frames + config.window_grid.head_frames) * row
+
+
+def _window_bytes(config: Config) -> int:
+    """Label, confidence, distance, outlier score, state and embedding of a window."""
+    return 15 + (4 * config.model.latent if config.label.embedding else 0)

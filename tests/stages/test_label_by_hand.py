@@ -113,18 +113,18 @@ def test_labels_are_those_of_the_model_applied_by_hand(tmp_path: Path, method: s
     run = tmp_path / "runs" / "run"
     tensors = {name: t.astype(np.float64) for name, t in load_file(run / "model.safetensors").items()}
     alpha = json.loads((run / "model.json").read_text())["alpha"]
-    power = zarr.open_group(tmp_path / "cube.zarr", mode="r")["power"]
-    labels = zarr.open_group(tmp_path / "labels" / "run.zarr", mode="r")
-    found = {name: np.asarray(labels[name]) for name in ("label", "confidence", "distance", "outlier")}
-    stored = np.asarray(labels["embedding"])
+    power = zarr.open_array(tmp_path / "cube.zarr" / "power", mode="r")
+    names = ("label", "confidence", "distance", "outlier", "embedding")
+    labels = tmp_path / "labels" / "run.zarr"
+    found = {name: np.asarray(zarr.open_array(labels / name, mode="r")[:]) for name in names}
     assert len(set(found["label"][found["label"] >= 0].tolist())) > 1
     for channel, segment, window in WINDOWS:
         flat = np.concatenate(list(np.asarray(power[channel]).astype(np.float64)))
         first = segment * FRAMES + window * STRIDE
         z = embedded(flat[first : first + LENGTH], tensors)
         place = channel, segment, window
-        np.testing.assert_allclose(stored[place], z, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(found["embedding"][place], z, rtol=2e-5, atol=2e-5)
         label, numbers = assigned(z, method, alpha, tensors)
         assert found["label"][place] == label
-        names = ("confidence", "distance", "outlier")
-        np.testing.assert_allclose([found[name][place] for name in names], numbers, rtol=1e-4, atol=1e-4)
+        told = [found[name][place] for name in ("confidence", "distance", "outlier")]
+        np.testing.assert_allclose(told, numbers, rtol=1e-4, atol=1e-4)
