@@ -60,6 +60,9 @@ class Windows:
     step_ns: int
     """From one window's start to the next, at most; a window's length at events."""
 
+    of_events: bool
+    """Whether they lie at events instead of a stride."""
+
     def __len__(self) -> int:
         return len(self.start_ns)
 
@@ -108,6 +111,7 @@ def read_windows(run: OpenedRun, channel_index: int, span: Span) -> Windows | No
         value["state"],
         length_ns,
         length_ns if run.of_events else min(length_ns, run.segment_ns // n_windows),
+        run.of_events,
     )
 
 

@@ -15,6 +15,7 @@ from bokeh.models import (
     FixedTicker,
     HoverTool,
     LinearColorMapper,
+    NumeralTickFormatter,
     Range1d,
 )
 from bokeh.palettes import Magma256, RdBu11
@@ -29,6 +30,8 @@ from scaledec.report.palette import UNLABELLED_COLOUR
 __all__ = ["Detail", "window_figure"]
 
 _OTHERS = "#c9d1d9"
+# A bar of an event is at least this part of the figure wide.
+_LEAST_SHARE = 400
 _COLUMNS = ("left", "right", "confidence", "colour", "name", "distance", "from")
 
 
@@ -44,7 +47,8 @@ class Detail:
         self.spectrogram = self._make_spectrogram(unit)
         self.trace = self._make_trace()
         self.label_note, self.spectrogram_note, self.trace_note = (
-            Note(one, 72) for one in (self.labels, self.spectrogram, self.trace)
+            Note(one, 72, below=below)
+            for one, below in ((self.labels, 8), (self.spectrogram, 8), (self.trace, 62))
         )
         self._marks = [self._add_mark(one) for one in (self.labels, self.spectrogram, self.trace)]
 
@@ -104,6 +108,7 @@ class Detail:
         made.line("x", "y", source=self._line, line_width=0.8, color="#26323d")
         made.xaxis.axis_label = "time (UTC)"
         made.yaxis.axis_label = "counts"
+        made.yaxis.formatter = NumeralTickFormatter(format="0.[000]a")
         made.ygrid.grid_line_color = "#eef1f4"
         return made
 
@@ -127,7 +132,7 @@ class Detail:
         begin = milliseconds(found.start_ns)
         self._windows.data = {
             "left": begin,
-            "right": begin + milliseconds(found.step_ns),
+            "right": begin + self._width_ms(found),
             "confidence": np.nan_to_num(found.confidence),
             "colour": np.array([*palette, UNLABELLED_COLOUR])[label],
             "name": np.array([*self._names, "no label"])[label],
@@ -135,6 +140,13 @@ class Detail:
             "from": begin,
         }
         self.label_note.say("")
+
+    def _width_ms(self, found: Windows) -> float:
+        """Of a window's bar; single events of a day would be too thin to see."""
+        own = float(milliseconds(found.step_ns))
+        if not found.of_events:
+            return own
+        return max(own, float(self.x_range.end - self.x_range.start) / _LEAST_SHARE)
 
     def show_picture(self, picture: Picture) -> None:
         """Draw a spectrogram, or say why there is none."""

@@ -143,12 +143,12 @@ class DetailPart:
 
     def _make_controls(self) -> None:
         make = pn.widgets.Button
-        self._channel = pn.widgets.Select(options=[str(channel) for channel in self._channels], width=170)
-        self._source = pn.widgets.Select(options=[], width=80, visible=False)
-        before, after = make(name="◀ earlier", width=84), make(name="later ▶", width=84)
+        self._channel = pn.widgets.Select(options=[str(channel) for channel in self._channels], width=150)
+        self._source = pn.widgets.Select(options=[], width=72, visible=False)
+        before, after = make(name="◀ earlier", width=78), make(name="later ▶", width=74)
         before.on_click(lambda event: self._shift(-1))
         after.on_click(lambda event: self._shift(1))
-        lengths = [make(name=name, width=64) for name in _LENGTHS]
+        lengths = [make(name=name, width=56) for name in _LENGTHS]
         for button in lengths:
             button.on_click(lambda event: self._set_length(_LENGTHS[event.obj.name]))
         self._title = text("", margin=(12, 10))

@@ -15,6 +15,7 @@ from bokeh.models import (
     FixedTicker,
     HoverTool,
     Label,
+    NumeralTickFormatter,
     Range1d,
     WheelZoomTool,
 )
@@ -106,25 +107,34 @@ def _context() -> DatetimeTickFormatter:
 
 
 class Note:
-    """A sentence in a figure that says why nothing is drawn; hidden while it is empty."""
+    """A sentence in a figure that says why nothing is drawn; hidden while it is empty.
 
-    def __init__(self, made: Any, letters: int) -> None:
+    Parameters
+    ----------
+    letters
+        Of a line, so that it fits.
+    below
+        Pixels of the figure's height that its axis takes.
+    """
+
+    def __init__(self, made: Any, letters: int, *, below: int = 8) -> None:
         self._letters = letters
         self._label = Label(
             x=14,
-            y=int(made.height * 0.38),
+            y=(made.height - below) // 2,
             x_units="screen",
             y_units="screen",
             text="",
             text_font_size="13px",
             text_color="#555f69",
+            text_baseline="middle",
             visible=False,
         )
         made.add_layout(self._label)
 
     def say(self, text: str) -> None:
         """Show a sentence, or with an empty one none."""
-        self._label.text = "\n".join(textwrap.wrap(text, self._letters))
+        self._label.text = "\n".join(textwrap.wrap(text, self._letters)[:6])
         self._label.visible = bool(text)
 
 
@@ -139,7 +149,7 @@ class Overview:
         self.x_range = time_range(span, span)
         self.counts = self._make_counts()
         self.rows = self._make_rows()
-        self.note, self.rows_note = Note(self.counts, 110), Note(self.rows, 110)
+        self.note, self.rows_note = Note(self.counts, 110, below=30), Note(self.rows, 110)
 
     def _make_counts(self) -> Any:
         made = bare_figure(self.x_range, 200, Range1d(0, 1, min_interval=1e-9), tools=",reset")
@@ -157,6 +167,8 @@ class Overview:
         made.ygrid.grid_line_color = "#eef1f4"
         made.xaxis.visible = False
         made.yaxis.axis_label = "windows"
+        made.yaxis.formatter = NumeralTickFormatter(format="0,0")
+        made.yaxis.ticker.min_interval = 1
         return made
 
     def _make_rows(self) -> Any:

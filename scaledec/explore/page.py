@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 import panel as pn
@@ -19,11 +20,12 @@ from scaledec.explore.window_card import WindowCard
 __all__ = ["make_page"]
 
 
-def make_page(opened: Opened) -> Any:
-    """A new page on an open root, for the session that is being made."""
+def make_page(opened: Opened, started: Callable[[Background], None]) -> Any:
+    """A new page on an open root, for a new session; ``started`` is told what works for it."""
     document = pn.state.curdoc
     document.template_variables["app_favicon"] = "data:,"
     background = Background(document)
+    started(background)
     pn.state.on_session_destroyed(lambda context: background.close())
     return _Page(opened, background).view
 

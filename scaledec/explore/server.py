@@ -7,10 +7,12 @@ import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from scaledec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from scaledec.explore.background import Background
     from scaledec.explore.opened import Opened
 
 __all__ = ["ExploreServer"]
@@ -52,8 +54,11 @@ class ExploreServer:
         self.url = f"http://{_ADDRESS}:{self.port}/{token}/"
         """Of the page, with its token: whoever knows it may read what the page shows."""
         self._filter = _without_token(token)
+        self._working: WeakSet[Background] = WeakSet()
         application = GuardedTornado(
-            build_applications(lambda: make_page(opened), title=f"scaledec: {opened.title}"),
+            build_applications(
+                lambda: make_page(opened, self._working.add), title=f"scaledec: {opened.title}"
+            ),
             token=token,
             hosts=[f"{_ADDRESS}:{self.port}", f"localhost:{self.port}"],
             unused_session_lifetime_milliseconds=_UNUSED_MS,
@@ -76,6 +81,9 @@ class ExploreServer:
             pass
         finally:
             self._server.stop(wait=False)
+            # The process ends when the last thread has: none may go on counting for a page that is gone.
+            for background in list(self._working):
+                background.close()
             for handler in handlers:
                 handler.removeFilter(self._filter)
 

@@ -23,7 +23,8 @@ p, td, div { overflow-wrap: anywhere; }
 .problem { color: #8a1c1c; background: #fbeaea; padding: 6px 8px; border-radius: 3px; }
 .head { font-size: 15px; border-bottom: 2px solid #25313c; padding: 4px 0 5px 0; }
 table { border-collapse: collapse; }
-th { text-align: left; font-weight: 400; color: #5b6770; padding: 1px 14px 1px 0; vertical-align: top; }
+th { text-align: left; vertical-align: top; white-space: nowrap; }
+th { font-weight: 400; color: #5b6770; padding: 1px 14px 1px 0; }
 td { padding: 1px 0; }
 """
 

@@ -208,7 +208,8 @@ class WindowCard:
             frame_colour=self._run.colours[label] if label >= 0 else "#a6a6a6",
             size=size,
         )
-        heading = text(small(title), margin=(2, 5, 0, 5))
+        planes = self._run.store.planes
+        heading = text(small(f"{title}: {', '.join(planes)}" if planes else title), margin=(2, 5, 0, 5))
         return pn.Column(heading, pn.pane.Bokeh(made, margin=(0, 5)), margin=0)
 
 
