@@ -153,6 +153,15 @@ class PretrainConfig(Section):
     """Stop after this many epochs without a lower validation loss."""
     seed: int = 0
     """Of sampling, splitting, initial weights and shuffling."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Of the forward pass while training, here and in clustering. tf32 and bfloat16 are for GPUs: on a CPU
+    they gain nothing."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So the fingerprints of runs made before this key was there stay what they are.
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if name != "precision" or value != "float32"}
 
 
 class LabelConfig(Section):

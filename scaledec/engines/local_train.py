@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import torch
 
 from scaledec.location import Location
+from scaledec.training.arithmetic import deterministic_algorithms
 from scaledec.training.session import LocalSession, OnReport, TrainingSession
 
 __all__ = ["run_training"]
@@ -25,6 +26,7 @@ def run_training(
     name: str,
     threads: int | Literal["auto"] = "auto",
     gpu: bool | Literal["auto"] = "auto",
+    deterministic: bool = False,
     on_report: OnReport | None = None,
 ) -> ResultT:
     """Run a training loop to its end as the only rank.
@@ -40,6 +42,8 @@ def run_training(
         Of torch while the loop runs; ``auto`` leaves them as they are.
     gpu
         Whether to use a GPU; ``auto``: if there is one.
+    deterministic
+        Whether to use only algorithms that give the same bits each time.
     on_report
         Called with the metrics of each report.
 
@@ -54,7 +58,7 @@ def run_training(
         on_report=on_report,
         device=torch.device("cuda" if use_gpu else "cpu"),
     )
-    with _torch_threads(None if threads == "auto" else threads):
+    with _torch_threads(None if threads == "auto" else threads), deterministic_algorithms(deterministic):
         return loop(session, job)
 
 

@@ -28,8 +28,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor, distributed
 
 from scaledec.engines.ray_mailbox import Mailbox
+from scaledec.engines.ray_train_room import worker_resources
 from scaledec.errors import EngineError, ScaledecError, StoreError
 from scaledec.location import Location
+from scaledec.training.arithmetic import deterministic_algorithms
 from scaledec.training.checkpoint import KEPT_CHECKPOINTS, CheckpointShelf
 from scaledec.training.session import Metrics, OnReport, SaveInto, TrainingSession
 
@@ -57,9 +59,10 @@ def run_training(
     *,
     storage: Location,
     name: str,
-    workers: int = 1,
+    workers: int | tuple[int, int] = 1,
     threads: int | Literal["auto"] = "auto",
     gpu: bool | Literal["auto"] = "auto",
+    deterministic: bool = False,
     on_report: OnReport | None = None,
 ) -> ResultT:
     """Run a training loop to its end on the Ray session that this process is connected to.
@@ -75,11 +78,14 @@ def run_training(
     storage, name
         Checkpoints are kept in the folder ``name`` below ``storage``.
     workers
-        Ranks, one process each.
+        Ranks, one process each; (min, max): as many as there is room for, and fewer after a loss. The result
+        is the same for any number, to the rounding of float32 sums.
     threads
         CPUs of one rank, and threads of torch in it; ``auto``: the cluster's, shared out evenly.
     gpu
         Whether each rank has a GPU; ``auto``: if the cluster has enough of them.
+    deterministic
+        Whether to use only algorithms that give the same bits each time.
     on_report
         Called in this thread with the metrics of each report of rank 0.
 
@@ -97,7 +103,7 @@ def run_training(
     """
     if not ray.is_initialized():
         raise EngineError("no Ray session is open in this process; open one with ray_session(address)")
-    resources = _resources(workers, threads, gpu)
+    resources = worker_resources(workers, threads, gpu)
     shelf = storage.child(name)
     _forget_ray_list(shelf)
     mailbox = _mailbox_here()
@@ -109,6 +115,7 @@ def run_training(
             "shelf": shelf,
             "mailbox": mailbox,
             "threads": int(resources["CPU"]),
+            "deterministic": deterministic,
         },
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
@@ -213,7 +220,8 @@ def _run_rank(config: dict[str, Any]) -> Any:
     torch.set_num_threads(config["threads"])
     session = RaySession(config["shelf"], mailbox)
     try:
-        return config["loop"](session, config["job"])
+        with deterministic_algorithms(config["deterministic"]):
+            return config["loop"](session, config["job"])
     except ScaledecError as error:
         with suppress(RayActorError):
             ray.get(mailbox.fail.remote(error))
@@ -291,28 +299,6 @@ def _run_config(storage: Location, name: str) -> ray.train.RunConfig:
         checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
         logging_config=ray.train.LoggingConfig(log_level="ERROR"),
     )
-
-
-def _resources(workers: int, threads: int | Literal["auto"], gpu: bool | Literal["auto"]) -> dict[str, float]:
-    """What one worker asks Ray for, if the cluster as it is can hold them all."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus = [int(node.get("CPU", 0)) for node in nodes]
-    n_gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    use_gpu = n_gpus >= workers if gpu == "auto" else gpu
-    if use_gpu and n_gpus < workers:
-        raise EngineError(
-            f"compute.ray.gpu is true and train_workers is {workers}, but the Ray cluster has {n_gpus} GPUs; "
-            "use gpu: auto or fewer workers"
-        )
-    fitting = [t for t in range(1, max(cpus, default=0) + 1) if sum(n // t for n in cpus) >= workers]
-    wanted = max(fitting, default=0) if threads == "auto" else threads
-    if wanted not in fitting:
-        raise EngineError(
-            f"{workers} training workers of {max(1, wanted)} CPUs each do not fit the Ray cluster, whose "
-            f"nodes have {', '.join(map(str, cpus))} CPUs; lower compute.ray.train_workers or "
-            "threads_per_worker"
-        )
-    return {"CPU": float(wanted), **({"GPU": 1.0} if use_gpu else {})}
 
 
 def _forget_ray_list(shelf: Location) -> None:

@@ -7,6 +7,7 @@ give the same table twice. Nor is it asked what is done: tasks keep their own re
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import tempfile
@@ -32,7 +33,8 @@ _TIMES_MORE = 1
 """So often a trial is tried again whose worker died."""
 _POLL_S = 0.25
 # Ray's own logs of each trial are of no use: results are kept by the tasks.
-_SETTINGS = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+# Its newer output prints a table of settings to stdout even where it is told to be silent.
+_SETTINGS = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
 _RESULT = "result"
 
 
@@ -189,8 +191,13 @@ def _settings() -> Iterator[None]:
     """Ray Tune's own settings, which it reads from the environment; the user's win."""
     added = [name for name in _SETTINGS if name not in os.environ]
     os.environ.update({name: _SETTINGS[name] for name in added})
+    # Where it keeps no logs of its own it warns at the end that there are none.
+    log = logging.getLogger("ray.tune")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        log.setLevel(level)
         for name in added:
             os.environ.pop(name, None)

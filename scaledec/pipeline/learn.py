@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from scaledec.config import Config, dump_config, parse_config, pretrain_fingerprint, run_fingerprint, run_name
@@ -12,6 +14,7 @@ from scaledec.errors import StoreConflictError, StoreNotFoundError
 from scaledec.location import Location
 from scaledec.pipeline.adopt import adopt_pretrained, adopt_training_set
 from scaledec.pipeline.outcome import Outcome
+from scaledec.pipeline.watch import watched
 from scaledec.places import Places
 from scaledec.progress import Progress, track
 from scaledec.transport.redact import url_without_secrets
@@ -20,7 +23,7 @@ from scaledec.vocabulary import parse_task_key
 if TYPE_CHECKING:
     from scaledec.pipeline.resources import Resources
     from scaledec.store.training import TrainingStore
-    from scaledec.training.session import Metrics
+    from scaledec.training.session import Metrics, OnReport
 
 __all__ = ["check_run", "cluster", "pretrain", "sample_training_set", "training_progress", "training_set_at"]
 
@@ -103,15 +106,17 @@ def pretrain(config: Config, resources: Resources) -> Outcome:
         how = "trained" if other is None else f"taken over from run {other}"
     if _pretrained(places, run) is None:
         job = PretrainJob.from_config(config, places.run(run), StoredWindows(places.training_set(run)))
-        with track("pretrain", total=config.pretrain.epochs, unit="epochs") as progress:
+        shown = ("validation_loss", "windows_per_s")
+        with (
+            track("pretrain", total=config.pretrain.epochs, unit="epochs") as progress,
+            _hearing(config, places.run(run), "pretrain", progress, shown) as on_report,
+        ):
             resources.train(
                 pretrain_loop,
                 job,
                 storage=places.run(run).child("checkpoints"),
                 name="pretrain",
-                on_report=lambda metrics: _advance(
-                    progress, metrics, shown=("validation_loss", "windows_per_s")
-                ),
+                on_report=on_report,
             )
     facts = _pretrained(places, run)
     assert facts is not None
@@ -145,13 +150,16 @@ def cluster(config: Config, resources: Resources) -> Outcome:
     if _clustered(places, run) is None:
         how = "clustered"
         job = ClusterJob.from_config(config, places.run(run), places.training_set(run))
-        with track("cluster", total=config.cluster.epochs, unit="epochs") as progress:
+        with (
+            track("cluster", total=config.cluster.epochs, unit="epochs") as progress,
+            _hearing(config, places.run(run), "cluster", progress, ("loss", "label_change")) as on_report,
+        ):
             resources.train(
                 cluster_loop,
                 job,
                 storage=places.run(run).child("checkpoints"),
                 name="cluster",
-                on_report=lambda metrics: _advance(progress, metrics, shown=("loss", "label_change")),
+                on_report=on_report,
             )
     facts = _clustered(places, run)
     assert facts is not None
@@ -234,6 +242,13 @@ def _with_power(places: Places) -> set[tuple[int, int]]:
             parse_task_key(key) for key, result in written.items() if "checksum" in result.details
         )
     }
+
+
+def _hearing(
+    config: Config, run: Location, stage: str, progress: Progress, shown: Sequence[str]
+) -> AbstractContextManager[OnReport]:
+    """The bar and whatever else the configuration wants to hear of a stage's reports."""
+    return watched(config.compute, run, stage, partial(_advance, progress, shown=shown))
 
 
 def _advance(progress: Progress, metrics: Metrics, *, shown: Sequence[str]) -> None:

@@ -114,7 +114,13 @@ class Resources:
             from scaledec.engines.local_train import run_training as run_here
 
             run_here(
-                loop, job, threads=ray.threads_per_worker, storage=storage, name=name, on_report=on_report
+                loop,
+                job,
+                threads=ray.threads_per_worker,
+                deterministic=self._compute.deterministic,
+                storage=storage,
+                name=name,
+                on_report=on_report,
             )
             return
         from scaledec.engines.ray_train import run_training
@@ -126,6 +132,7 @@ class Resources:
             workers=ray.train_workers,
             threads=ray.threads_per_worker,
             gpu=ray.gpu,
+            deterministic=self._compute.deterministic,
             storage=storage,
             name=name,
             on_report=on_report,

@@ -37,6 +37,7 @@ from scaledec.stages.cluster_start import Starts, find_starts
 from scaledec.stages.cluster_target import cell_variance
 from scaledec.stages.pretrain import PRETRAINED
 from scaledec.stages.run_folder import check_fingerprint, finished_facts
+from scaledec.training.arithmetic import arithmetic
 from scaledec.training.checkpoint import load_state
 from scaledec.training.data import TrainingData
 from scaledec.training.saved_model import SavedModel
@@ -73,6 +74,11 @@ def cluster_loop(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
     finished = _finished_outcome(job)
     if finished is not None:
         return finished
+    with arithmetic(job.precision):
+        return _cluster(session, job)
+
+
+def _cluster(session: TrainingSession, job: ClusterJob) -> ClusterOutcome:
     pretrained = _pretrained_model(session, job)
     training = finite_windows(load_split(session, job, pretrained, validation=False))
     z_pretrained = embed_all(session, pretrained, training)
@@ -151,10 +157,13 @@ def _train(
         seed=job.seed,
         table_bytes=job.table_bytes,
         augmentation=job.augmentation,
+        precision=job.precision,
         taught_steps=_taught_steps(job, len(training)),
         taught_weights=weights(TAUGHT_GAMMA),
     )
     network = copy.deepcopy(pretrained.network)
+    if job.compiled:
+        network.compile(dynamic=True)
     if starts.manifold is None:
         centroids = baselines["kmeans" if job.init == "kmeans" else "gmm"].centroids
     else:

@@ -24,6 +24,7 @@ from scaledec.numerics.metrics import effective_clusters
 from scaledec.numerics.nets.base import Autoencoder
 from scaledec.numerics.nets.noise import Noise
 from scaledec.stages.cluster_target import Snapshot, gather_rows, sum_over_ranks, take_snapshot
+from scaledec.training.arithmetic import Precision, forward_pass
 from scaledec.training.checkpoint import (
     optimiser_tensors,
     restore_optimiser,
@@ -74,6 +75,8 @@ class DecSettings:
     """Refresh the target after so many steps instead of ``updates_per_epoch``."""
     augmentation: Augmentation | None = None
     """Moves of the windows trained on; targets are always those of the windows as they are."""
+    precision: Precision = "float32"
+    """Of the network's forward pass in a step."""
     taught_steps: int = 0
     """So many first steps follow the teacher instead of DEC's own target; labels cannot settle before."""
     taught_weights: LossWeights | None = None
@@ -252,12 +255,16 @@ class DecTraining:
 
     def _losses(self, x_NPTF: Tensor, noise: Noise, log_p: Tensor) -> tuple[Tensor, Tensor]:
         """Mean squared error of each window and KL of each window, both summed over the batch's share."""
-        if self._settings.method == "dec":
-            z_ND = self._network.encode(x_NPTF, noise)
+        with forward_pass(self._settings.precision, x_NPTF.device):
+            if self._settings.method == "dec":
+                x_hat, z_ND = None, self._network.encode(x_NPTF, noise)
+            else:
+                x_hat, z_ND = self._network(x_NPTF, noise)
+        z_ND = z_ND.float()
+        if x_hat is None:
             reconstruction = z_ND.new_zeros(())
         else:
-            x_hat, z_ND = self._network(x_NPTF, noise)
-            reconstruction = (x_hat - x_NPTF).square().flatten(1).mean(dim=1).sum()
+            reconstruction = (x_hat.float() - x_NPTF).square().flatten(1).mean(dim=1).sum()
         log_q = log_soft_assignment(z_ND, self._centroids, self._settings.alpha)
         return reconstruction, kl_divergence(log_p.to(z_ND.device), log_q).sum()
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from scaledec.config import Config, pretrain_fingerprint, run_fingerprint
 from scaledec.location import Location
 from scaledec.numerics.augment import Augmentation
+from scaledec.training.arithmetic import Precision
 from scaledec.training.placement import Placement
 from scaledec.training.sources import StoredWindows, WindowSource
 
@@ -63,6 +64,10 @@ class ClusterJob:
     """Of the settings; a model or checkpoint of another one is refused."""
     pretrain_fingerprint: str = ""
     """Of the settings of the pretrained model; one of other settings is refused."""
+    precision: Precision = "float32"
+    """Of the network's forward pass while training."""
+    compiled: bool = False
+    """Whether the network is compiled before training."""
     placement: Placement = "auto"
     """Where the windows are kept while training; it changes no number."""
     table_bytes: int = 256 * 2**20
@@ -80,6 +85,8 @@ class ClusterJob:
             run=run,
             source=StoredWindows(training_set),
             training_set=training_set,
+            precision=config.pretrain.precision,
+            compiled=config.compute.compiled,
             placement=config.compute.training_set,
             fingerprint=run_fingerprint(config),
             pretrain_fingerprint=pretrain_fingerprint(config),

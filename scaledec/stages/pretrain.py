@@ -22,7 +22,9 @@ from scaledec.numerics.nets.base import Autoencoder
 from scaledec.numerics.nets.noise import Noise
 from scaledec.numerics.normalise import Normaliser
 from scaledec.stages.pretrain_job import PretrainJob, PretrainOutcome
+from scaledec.stages.pretrain_sight import write_sight
 from scaledec.stages.run_folder import check_fingerprint, finished_facts
+from scaledec.training.arithmetic import arithmetic, forward_pass
 from scaledec.training.checkpoint import (
     load_state,
     optimiser_tensors,
@@ -68,6 +70,11 @@ def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome
     finished = _finished_outcome(job)
     if finished is not None:
         return finished
+    with arithmetic(job.precision):
+        return _pretrain(session, job)
+
+
+def _pretrain(session: TrainingSession, job: PretrainJob) -> PretrainOutcome:
     normaliser = job.normaliser or fit_normaliser(job.normalise, job.source, clip_db=job.clip_db)
     where: dict[str, Any] = {
         "placement": job.placement,
@@ -87,6 +94,8 @@ def pretrain_loop(session: TrainingSession, job: PretrainJob) -> PretrainOutcome
         metrics = progress.record(
             training_loss, validation_loss, job.learning_rate, seconds, len(training_windows) / seconds
         )
+        if job.shown_every and session.rank == 0 and progress.epoch % job.shown_every == 0:
+            write_sight(job.run, progress.network, validation_windows, progress.epoch)
         is_due = time.monotonic() - saved_at >= job.checkpoint_interval_s
         if is_due:
             saved_at = time.monotonic()
@@ -119,6 +128,8 @@ class _Progress:
     def start(cls, session: TrainingSession, job: PretrainJob) -> _Progress:
         """From the newest checkpoint, or from initial weights if there is none."""
         network = job.network.build(job.seed).to(session.device)
+        if job.compiled:
+            network.compile(dynamic=True)
         optimiser = torch.optim.Adam(network.parameters(), job.learning_rate, fused=True)
         progress = cls(network, optimiser, {})
         with session.latest_checkpoint() as folder:
@@ -215,9 +226,10 @@ def _train_epoch(
         world_size=session.world_size,
     ):
         x_NPTF = moved(batch)
-        x_hat_NPTF, _ = network(x_NPTF, Noise(job.seed, progress.epoch, batch.position))
+        with forward_pass(job.precision, session.device):
+            x_hat_NPTF, _ = network(x_NPTF, Noise(job.seed, progress.epoch, batch.position))
         # This rank's sum over everyone's count: summed over ranks it is the loss of the whole batch.
-        loss = mse_loss(x_hat_NPTF, x_NPTF, reduction="sum") / (batch.n_global * cells)
+        loss = mse_loss(x_hat_NPTF.float(), x_NPTF, reduction="sum") / (batch.n_global * cells)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         sum_gradients(session, network.parameters())

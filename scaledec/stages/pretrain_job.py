@@ -9,6 +9,7 @@ from scaledec.location import Location
 from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.nets.presets import NetworkSpec
 from scaledec.numerics.normalise import Kind, Normaliser
+from scaledec.training.arithmetic import Precision
 from scaledec.training.placement import Placement
 from scaledec.training.sources import WindowSource
 
@@ -43,8 +44,14 @@ class PretrainJob:
     """Of initial weights, shuffling and moves."""
     fingerprint: str = ""
     """Of the settings; a model or checkpoint of another one is refused."""
+    precision: Precision = "float32"
+    """Of the network's forward pass while training."""
+    compiled: bool = False
+    """Whether the network is compiled before training."""
     placement: Placement = "auto"
     """Where the windows are kept while training; it changes no number."""
+    shown_every: int | None = None
+    """After so many epochs each, leave what pictures are drawn from in the run's folder; ``None``: never."""
     checkpoint_interval_s: float = 5.0
     """A checkpoint after the first epoch that ends this long after the last one: 0 keeps every epoch."""
 
@@ -75,7 +82,10 @@ class PretrainJob:
             learning_rate=pretrain.learning_rate,
             patience=pretrain.patience,
             seed=pretrain.seed,
+            precision=config.pretrain.precision,
+            compiled=config.compute.compiled,
             placement=config.compute.training_set,
+            shown_every=config.compute.pictures_every,
             fingerprint=pretrain_fingerprint(config),
         )
 

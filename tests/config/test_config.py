@@ -175,3 +175,10 @@ def test_a_relative_path_is_made_absolute_and_a_url_is_left() -> None:
     given = with_absolute_paths(config("archive.url=s3://bucket/sds"))
     assert given.root == str(Path("out").absolute())
     assert given.archive.url == "s3://bucket/sds"
+
+
+def test_training_workers_are_a_number_or_a_range() -> None:
+    assert config("compute.ray.train_workers=[1, 4]").compute.ray.train_workers == (1, 4)
+    assert config("compute.ray.train_workers=3").compute.ray.train_workers == 3
+    with pytest.raises(ConfigError, match=r"train_workers is \[4, 1\]: expected \[min, max\]"):
+        config("compute.ray.train_workers=[4, 1]")

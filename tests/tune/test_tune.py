@@ -281,6 +281,6 @@ def test_ray_tune_gives_the_same_table_also_after_a_kill(
     assert found.outcome.skipped >= 1
     expected = table(searched[1])
     for mine, theirs in zip(table(found), expected, strict=True):
-        for name in ("validation_loss", "silhouette"):
-            assert mine.pop(name) == pytest.approx(theirs.pop(name), rel=1e-3)
+        name = "validation_loss" if mine["gamma"] is None else "silhouette"
+        assert mine.pop(name) == pytest.approx(theirs.pop(name), rel=1e-3)
         assert mine == theirs
