@@ -27,13 +27,19 @@ from scaledec.numerics.dec.initialise import (
 )
 from scaledec.numerics.dec.manifold import manifold_clusters
 from scaledec.numerics.dec.sphere import sphering_matrix
+from scaledec.numerics.dec.statistics import polished_gaussian, polished_kmeans
 from scaledec.numerics.selection import nearest_centroid
 from scaledec.stages.cluster_target import sum_over_ranks
+from scaledec.training.data import rank_slice
 from scaledec.training.session import TrainingSession
 
 __all__ = ["ManifoldStart", "Starts", "find_starts"]
 
 _log = logging.getLogger(__name__)
+
+LARGEST_RESTARTED = 200_000
+"""Embeddings that restarts look at, a seeded draw of more; the best one then goes on over all of them, by
+sums that ranks add up."""
 
 FitT = TypeVar("FitT", KMeansFit, GaussianFit)
 
@@ -148,25 +154,44 @@ def find_starts(
             list(health.dead),
             z_ND.shape[1],
         )
-    z = np.ascontiguousarray(z_ND, dtype=np.float64)
-    seeds = restart_seeds(seed, restarts)
+    seeds, shape = restart_seeds(seed, restarts), (n_clusters, z_ND.shape[1])
+    z = np.ascontiguousarray(_drawn(z_ND, seed), dtype=np.float64)
 
     def gaussian(i: int) -> GaussianFit:
         return fit_gaussian(z, n_clusters, seeds[i], start=GAUSSIAN_STARTS[i % len(GAUSSIAN_STARTS)])
 
-    shape = n_clusters, z.shape[1]
-    starts = Starts(
-        _best(session, lambda i: fit_kmeans(z, n_clusters, seeds[i]), restarts, shape),
-        _best(session, gaussian, restarts, shape),
-        health.dead,
-    )
+    kmeans = _best(session, lambda i: fit_kmeans(z, n_clusters, seeds[i]), restarts, shape)
+    mixture = _best(session, gaussian, restarts, shape)
+    if len(z) < len(z_ND):
+        kmeans, mixture = _polished(session, z_ND, kmeans, mixture)
+    starts = Starts(kmeans, mixture, health.dead)
     if not manifold:
         return starts
-    return replace(starts, manifold=_manifold_start(session, z, starts, restarts, seed))
+    return replace(starts, manifold=_manifold_start(session, z_ND, starts, restarts, seed))
+
+
+def _drawn(z_ND: npt.NDArray[np.floating], seed: int) -> npt.NDArray[np.floating]:
+    """The embeddings that restarts look at: all of them, if they are few enough."""
+    if len(z_ND) <= LARGEST_RESTARTED:
+        return z_ND
+    return z_ND[np.sort(np.random.default_rng(seed).permutation(len(z_ND))[:LARGEST_RESTARTED])]
+
+
+def _polished(
+    session: TrainingSession, z_ND: npt.NDArray[np.floating], kmeans: KMeansFit, mixture: GaussianFit
+) -> tuple[KMeansFit, GaussianFit]:
+    """Both taken to their optimum over all embeddings, of which each rank looks at its share."""
+    share = z_ND[rank_slice(len(z_ND), session.rank, session.world_size)]
+
+    def reduce(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        summed: npt.NDArray[np.float64] = sum_over_ranks(session, torch.from_numpy(array)).numpy()
+        return summed
+
+    return polished_kmeans(share, kmeans, reduce), polished_gaussian(share, mixture, reduce)
 
 
 def _manifold_start(
-    session: TrainingSession, z_ND: npt.NDArray[np.float64], starts: Starts, restarts: int, seed: int
+    session: TrainingSession, z_ND: npt.NDArray[np.floating], starts: Starts, restarts: int, seed: int
 ) -> ManifoldStart:
     """Found by rank 0, because a layout is one computation, and sent to all."""
     n_clusters = len(starts.kmeans.centroids)

@@ -86,13 +86,18 @@ class GaussianFit:
 
     def log_posterior(self, z: npt.ArrayLike) -> Float64Array:
         """Log of the chance (n, K) that embeddings (n, D) belong to each component."""
+        joint = self.log_joint(z)
+        return np.asarray(joint - scipy.special.logsumexp(joint, axis=1, keepdims=True))
+
+    def log_joint(self, z: npt.ArrayLike) -> Float64Array:
+        """Log of weight times density (n, K) of each component at embeddings (n, D), in nats."""
         points = np.asarray(z, dtype=np.float64)
         cholesky = np.linalg.cholesky(np.linalg.inv(self.covariances))
         joint = np.empty((len(points), len(self.weights)))
         for k, (mean, factor) in enumerate(zip(self.means, cholesky, strict=True)):
             joint[:, k] = np.log(np.diagonal(factor)).sum() - np.square((points - mean) @ factor).sum(1) / 2
         joint += np.log(np.maximum(self.weights, np.finfo(np.float64).tiny))
-        return np.asarray(joint - scipy.special.logsumexp(joint, axis=1, keepdims=True))
+        return np.asarray(joint - points.shape[1] / 2 * np.log(2 * np.pi))
 
     def pack(self) -> Float64Array:
         """All numbers in one vector, to be sent to other ranks."""
