@@ -36,7 +36,7 @@ from scaledec.numerics.metrics import (
     hungarian_accuracy,
     normalised_mutual_information,
 )
-from scaledec.stages.cluster_results import assign_all
+from  import assign_all
 from scaledec.training.arrays import as_windows
 from scaledec.training.saved_model import SavedModel
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from scaledec.config.section import Count, NonNegative, Section
 from scaledec.errors import ConfigError
