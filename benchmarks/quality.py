@@ -36,7 +36,6 @@ from scaledec.numerics.metrics import (
     hungarian_accuracy,
     normalised_mutual_information,
 )
-from  import assign_all
 from scaledec.training.arrays import as_windows
 from scaledec.training.saved_model import SavedModel
 
@@ -135,7 +134,7 @@ def fit(
             model._run("cluster", replace(default, **METHODS[name]), default.epochs)
             seconds = time.perf_counter() - started
             clustered = SavedModel.load(run)
-            labels = assign_all(clustered, clustered.embed(windows)).label
+            labels = clustered.assign(clustered.embed(windows)).label
             (Path(folder) / "model.json").unlink()
             found[name] = (scores(known.truth, labels), seconds)
     return found
