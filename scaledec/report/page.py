@@ -13,6 +13,9 @@ from scaledec.report.sections.section import Section, Table
 
 __all__ = ["PageHead", "page_html"]
 
+# Of the page for one of a figure's, which has 150 an inch: letters of 9 points become 12 pixels high.
+_PIXELS = 0.64
+
 
 @dataclass(frozen=True, slots=True)
 class PageHead:
@@ -85,14 +88,21 @@ def _section(section: Section, images: Mapping[str, Path], files_folder: str) ->
         parts.append(f'<p class="missing">{_with_code(section.missing)}</p>')
     parts += [_table(table) for table in section.tables]
     for picture in section.pictures:
-        data = base64.b64encode(images[picture.name].read_bytes()).decode()
+        png = images[picture.name].read_bytes()
+        data, wide = base64.b64encode(png).decode(), round(_PIXELS * _png_width(png))
         path = f"{files_folder}/{picture.name}"
         parts.append(
-            f'<figure><div class="wide"><img alt="{escape(picture.alt)}" src="data:image/png;base64,{data}">'
-            f'</div><figcaption>Files: <a href="{escape(path)}.png">PNG</a>, '
+            f'<figure><div class="wide"><img alt="{escape(picture.alt)}" style="--wide:{wide}px" '
+            f'src="data:image/png;base64,{data}"></div>'
+            f'<figcaption>Files: <a href="{escape(path)}.png">PNG</a>, '
             f'<a href="{escape(path)}.svg">SVG</a></figcaption></figure>'
         )
     return "\n".join([*parts, "</section>"])
+
+
+def _png_width(data: bytes) -> int:
+    """Pixels from left to right, from the header of a PNG."""
+    return int.from_bytes(data[16:20], "big")
 
 
 def _facts(facts: Mapping[str, str]) -> str:

@@ -45,6 +45,8 @@ def test_the_page_opens_without_errors_requests_or_scrolling_sideways(
         images = found.page.eval_on_selector_all("img", "all => all.map(i => i.complete && i.naturalWidth)")
         assert len(images) >= 4
         assert min(images) > 300
+        shown = found.page.eval_on_selector_all("img", "all => all.map(i => i.width / i.naturalWidth)")
+        assert max(shown) < 0.7
         found.page.screenshot(path=page.parent / f"screen-{width}.png", full_page=True)
 
 

@@ -117,7 +117,7 @@ def selection_section(view: RunView) -> Section:
     found = kept_selection(view.places.run(view.run))
     if found is None:
         missing = "No numbers of clusters were held against each other: run `scaledec select-k CONFIG`."
-        return Section("selection", title, text, missing=missing)
+        return Section("selection", title, "", missing=missing)
     return Section(
         "selection",
         title,
