@@ -86,6 +86,14 @@ def filters_of(config: Config, given: dict[str, Any]) -> Filters:
     default=None,
     help="In QuakeML: episodes of a class at any stations within S seconds are one event.",
 )
+@click.option(
+    "--waveforms",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Cut the recorded samples of each window or episode into DIR/CHANNEL.TIME.mseed.",
+)
+@click.option("--margin", type=float, metavar="S", default=0.0, help="Seconds more around each waveform.")
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="At most this many rows.")
 @click.option(
     "-o",
@@ -101,6 +109,8 @@ def query(
     max_gap: float | None,
     min_windows: int,
     associate: float | None,
+    waveforms: Path | None,
+    margin: float,
     limit: int | None,
     output: str | None,
     **given: Any,
@@ -116,6 +126,8 @@ def query(
     if not as_episodes and (max_gap is not None or min_windows != 1 or associate is not None):
         raise click.UsageError("--max-gap, --min-windows and --associate are of --episodes")
     ending = Path(output).suffix.lower() if output else ""
+    if waveforms is not None and (count_by is not None or ending == ".geojson"):
+        raise click.UsageError("--waveforms are those of windows or --episodes, not of counts")
     if ending == ".geojson":
         _geojson(config, filters, str(output), (max_gap, min_windows) if as_episodes else None)
         return 0
@@ -123,9 +135,26 @@ def query(
     table = _table(config, filters, count_by, (max_gap, min_windows) if as_episodes else None, limit)
     if ending in (".xml", ".quakeml", ".qml"):
         _quakeml(table, str(output), str(filters["run"]), associate, as_episodes)
-    else:
+    elif output is not None or waveforms is None:
         show_table(table, output, what)
-    return 0
+    return 0 if waveforms is None else _waveforms(config, str(filters["run"]), table, waveforms, margin)
+
+
+def _waveforms(config: Config, run: str, table: DataFrame, folder: Path, margin: float) -> int:
+    from scaledec.archive.archive import open_archive
+    from scaledec.places import Places
+    from scaledec.queries.waveforms import save_waveforms
+    from scaledec.store.labels import LabelStore
+
+    places = Places.at(config.root, config.storage_options)
+    stacked = LabelStore.open(places.labels(run)).components
+    components = None if stacked is None else "".join(stacked["alternatives"])
+    archive = open_archive(config.archive, places.index)
+    saved = save_waveforms(archive, table, folder, margin_s=margin, components=components)
+    click.echo(f"{saved.sentence()}; {folder}", err=True)
+    for where, reason in saved.failures:
+        click.echo(f"  could not use {where}: {reason}", err=True)
+    return 3 if saved.failures else 0
 
 
 def _table(

@@ -102,4 +102,6 @@ def _event(members: Sequence[Any]) -> PickedEvent:
     told = (
         f"label {first.label}, {windows} windows, mean confidence {confidence:.3f}, until {end.isoformat()}Z"
     )
-    return PickedEvent(name, told, [(ChannelId.parse(m.channel), m.start.value) for m in members])
+    return PickedEvent(
+        name, told, [(ChannelId.parse(m.channel), m.start.as_unit("ns").value) for m in members]
+    )
