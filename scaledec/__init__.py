@@ -86,7 +86,7 @@ _ELSEWHERE = {
     "flatten_time": "scaledec.store.datasets",
     "join_events": "scaledec.queries.events",
     "open_cube": "scaledec.store.datasets",
-    "open_labels": "scaledec.store.datasets",
+    "open_labels": "scaledec.queries.accessor",
     "query": "scaledec.queries.rows",
     "select_k": "scaledec.pipeline.select_k",
     "similar": "scaledec.queries.similar",

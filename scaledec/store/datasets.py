@@ -14,7 +14,20 @@ from scaledec.places import Places
 from scaledec.store.names import flag_meanings, read_names
 from scaledec.store.open import open_group, open_store, store_errors
 
-__all__ = ["flatten_time", "newest_run", "open_cube", "open_labels", "open_training_set", "run_names"]
+__all__ = [
+    "ROOT_ENCODING",
+    "flatten_time",
+    "newest_run",
+    "open_cube",
+    "open_dataset",
+    "open_labels",
+    "open_training_set",
+    "run_names",
+]
+
+ROOT_ENCODING = "scaledec_places"
+"""Key of ``Dataset.encoding`` where labels carry the places they belong to: kept by selections, never written
+to a file."""
 
 
 def open_cube(root: str, storage_options: Mapping[str, Any] | None = None) -> xr.Dataset:
@@ -38,7 +51,7 @@ def open_cube(root: str, storage_options: Mapping[str, Any] | None = None) -> xr
     --------
     >>> day = open_cube("demo").sel(channel="CM.BAR2..HHZ", time="2020-02-04")  # doctest: +SKIP
     """
-    return _open(Places.at(root, storage_options).cube)
+    return open_dataset(Places.at(root, storage_options).cube)
 
 
 def open_labels(
@@ -66,7 +79,9 @@ def open_labels(
     elif run not in run_names(root, storage_options):
         known = ", ".join(run_names(root, storage_options)) or "none"
         raise StoreNotFoundError(f"no labels of run {run!r} below {places.root}; runs there: {known}")
-    return _named(_open(places.labels(run)), places.run(run))
+    labels = _named(open_dataset(places.labels(run)), places.run(run))
+    labels.encoding[ROOT_ENCODING] = places
+    return labels
 
 
 def open_training_set(
@@ -74,7 +89,7 @@ def open_training_set(
 ) -> xr.Dataset:
     """The training set of a run: windows (sample, frame, frequency) and where each came from."""
     places = Places.at(root, storage_options)
-    return _open(places.training_set(run or newest_run(root, storage_options)))
+    return open_dataset(places.training_set(run or newest_run(root, storage_options)))
 
 
 def run_names(root: str, storage_options: Mapping[str, Any] | None = None) -> list[str]:
@@ -140,7 +155,8 @@ def _named(labels: xr.Dataset, run: Location) -> xr.Dataset:
     return labels.assign_coords(cluster_name=("cluster", np.array(names, dtype=object), attributes))
 
 
-def _open(location: Location) -> xr.Dataset:
+def open_dataset(location: Location) -> xr.Dataset:
+    """Any store of this package at a location, lazy."""
     open_group(location)  # says in one sentence what is missing or damaged
     with store_errors(location, "open"):
         store = open_store(location, read_only=True)
