@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from scaledec.queries.episodes import episodes
     from scaledec.queries.events import join_events
     from scaledec.queries.rows import query
+    from scaledec.queries.series import join_series
     from scaledec.queries.similar import similar
     from scaledec.queries.sql import sql
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
@@ -58,6 +59,7 @@ __all__ = [
     "episodes",
     "flatten_time",
     "join_events",
+    "join_series",
     "label",
     "load_config",
     "open_cube",
@@ -85,6 +87,7 @@ _ELSEWHERE = {
     "episodes": "scaledec.queries.episodes",
     "flatten_time": "scaledec.store.datasets",
     "join_events": "scaledec.queries.events",
+    "join_series": "scaledec.queries.series",
     "open_cube": "scaledec.store.datasets",
     "open_labels": "scaledec.queries.accessor",
     "query": "scaledec.queries.rows",

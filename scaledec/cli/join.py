@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scaledec.cli.options import config_argument, load, show_table, verb
+from scaledec.cli.query import filter_options, filters_of
+
+if TYPE_CHECKING:
+    from scaledec.queries.series import How, Measure, SeriesJoin
 
 __all__ = ["COMMANDS"]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _filters(function: Function) -> Function:
-    """Which windows are meant."""
-    for option in (
-        click.option("--min-confidence", type=float, default=None, help="Only windows at least this sure."),
-        click.option("--end", default=None, help="Windows that start before this time (UTC)."),
-        click.option("--start", default=None, help="Windows that start at or after this time (UTC)."),
-        click.option("--label", multiple=True, help="Only this label or name; may be repeated."),
-        click.option("--channel", default=None, help="Glob over NET.STA.LOC.CHA."),
-        click.option("--run", default=None, help="Name of the run; the configuration's by default."),
-    ):
-        function = option(function)
-    return function
 
 
 @verb("join-events", example="scaledec join-events my.yaml events.xml --since P-2 --until S+30")
@@ -40,7 +29,7 @@ def _filters(function: Function) -> Function:
 @click.option("--max-distance-km", type=float, default=None, help="Only stations at most so far away.")
 @click.option("--shifts", default=500, show_default=True, help="How often chance is asked.")
 @click.option("--seed", default=0, show_default=True, help="Of the random times.")
-@_filters
+@filter_options
 @click.option("--events", "events_output", default=None, help="A file for the windows of each event.")
 @click.option("-o", "--output", default=None, help="A .csv, .parquet or .json file instead of the terminal.")
 def join_events(
@@ -51,7 +40,14 @@ def join_events(
     velocity_s: float | None,
     events_output: str | None,
     output: str | None,
-    **options: Any,
+    since: str,
+    until: str,
+    model: str,
+    min_magnitude: float | None,
+    max_distance_km: float | None,
+    shifts: int,
+    seed: int,
+    **filters: Any,
 ) -> None:
     """Say which classes go with the events of CATALOGUE (QuakeML, CSV or FDSN text).
 
@@ -62,10 +58,19 @@ def join_events(
     from scaledec.queries.events import join_events as join
 
     velocities = {"P": velocity_p, "S": velocity_s}
+    config = load(config_path, overrides)
     found = join(
-        **_asked(config_path, overrides, options),
-        catalogue=catalogue,
+        config.root,
+        catalogue,
+        since=since,
+        until=until,
         velocities_km_s={phase: speed for phase, speed in velocities.items() if speed is not None},
+        model=model,
+        min_magnitude=min_magnitude,
+        max_distance_km=max_distance_km,
+        shifts=shifts,
+        seed=seed,
+        **filters_of(config, filters),
     )
     n = len(found.events)
     click.echo(f"{n} events in the time of the labels, {found.n_far} of them with no window", err=True)
@@ -74,18 +79,100 @@ def join_events(
     show_table(found.classes.round(4) if output is None else found.classes, output, "classes")
 
 
-def _asked(config_path: str, overrides: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
-    """What a join takes, with the root and run of the configuration."""
-    from scaledec import config as configuration
+@verb("join-series", example="scaledec join-series my.yaml wind.csv --freq 1h --max-lag 2D --figure wind.png")
+@config_argument
+@click.argument("series")
+@click.option("--column", default=None, help="Which column, variable or channel, where there are several.")
+@click.option("--at", multiple=True, metavar="DIM=VALUE", help="Where in a grid, e.g. latitude=-78.5.")
+@click.option("--freq", default="1h", show_default=True, help="Length of a bin: 10min, 1h, 1D.")
+@click.option("--max-lag", default="1D", show_default=True, help="Longest lag that is tried, either way.")
+@click.option(
+    "--how",
+    type=click.Choice(["mean", "max", "min", "rms", "std"]),
+    default="mean",
+    show_default=True,
+    help="Of a bin.",
+)
+@click.option(
+    "--measure",
+    type=click.Choice(["auto", "share", "count"]),
+    default="auto",
+    show_default=True,
+    help="Of a class in a bin: its share of labelled windows, or their number.",
+)
+@filter_options
+@click.option("--figure", "figure_output", default=None, help="A .png or .svg file for the figure.")
+@click.option("--lags", "lags_output", default=None, help="A file for the correlations at every lag.")
+@click.option("--bins", "bins_output", default=None, help="A file for what was correlated, bin by bin.")
+@click.option("-o", "--output", default=None, help="A .csv, .parquet or .json file instead of the terminal.")
+def join_series(
+    config_path: str,
+    overrides: Sequence[str],
+    series: str,
+    column: str | None,
+    at: Sequence[str],
+    freq: str,
+    max_lag: str,
+    how: How,
+    measure: Measure,
+    figure_output: str | None,
+    lags_output: str | None,
+    bins_output: str | None,
+    output: str | None,
+    **filters: Any,
+) -> None:
+    """Say which classes go with a time SERIES (CSV, NetCDF, Zarr, miniSEED): tide, wind, waves, temperature.
+
+    Pearson's and Spearman's correlation per class at lag 0 and at the best lag (positive: the class follows
+    the series), with the chance p of a best lag as strong.
+    """
+    from scaledec.queries.series import join_series as join
 
     config = load(config_path, overrides)
-    return {
-        **options,
-        "root": config.root,
-        "storage_options": config.storage_options,
-        "label": list(options["label"]) or None,
-        "run": options["run"] or configuration.run_name(config),
-    }
+    found = join(
+        config.root,
+        series,
+        column=column,
+        at=dict(map(_place, at)),
+        freq=freq,
+        max_lag=max_lag,
+        how=how,
+        measure=measure,
+        **filters_of(config, filters),
+    )
+    for table, path in ((found.lags, lags_output), (found.bins.reset_index(), bins_output)):
+        if path is not None:
+            show_table(table.rename(columns=str), path, "rows")
+    if figure_output is not None:
+        _draw(found, figure_output)
+    show_table(found.classes.round(4) if output is None else found.classes, output, "classes")
 
 
-COMMANDS = (join_events,)
+def _place(text: str) -> tuple[str, float | str]:
+    """``latitude=-78.5`` or ``station=A``."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r}; expected e.g. latitude=-78.5", param_hint="--at")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
+
+
+def _draw(found: SeriesJoin, path: str) -> None:
+    from scaledec.report.series import draw_series
+
+    drawn = draw_series(
+        Path(path),
+        bins=found.bins,
+        lags=found.lags,
+        names=found.names,
+        chance=found.chance,
+        series=f"{found.series.name} ({found.series.units})" if found.series.units else found.series.name,
+        measure=found.measure,
+        n_clusters=found.n_clusters,
+    )
+    click.echo(f"wrote {drawn}", err=True)
+
+
+COMMANDS = (join_events, join_series)
