@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def explore(root: str, run_name: str | None, port: int, no_browser: bool) -> Non
 
     from scaledec.explore.server import ExploreServer
 
-    server = ExploreServer(_open(root, run_name), port)
+    server = ExploreServer(partial(_open, root, run_name), port)
     click.echo(server.url)
     click.echo("the page is open until Ctrl-C; nothing is written", err=True)
 

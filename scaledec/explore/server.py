@@ -27,8 +27,8 @@ class ExploreServer:
 
     Parameters
     ----------
-    opened
-        What to show.
+    open_now
+        Opens what to show: now, and again for every page, because a root grows.
     port
         0: any that is free.
 
@@ -36,10 +36,13 @@ class ExploreServer:
     ------
     ConfigError
         If Panel is not installed, or the port cannot be had.
+    StoreNotFoundError
+        If there is nothing to show.
     """
 
-    def __init__(self, opened: Opened, port: int = 0) -> None:
+    def __init__(self, open_now: Callable[[], Opened], port: int = 0) -> None:
         _require_panel()
+        title = open_now().title
         from bokeh.server.server import BaseServer
         from panel.io.server import build_applications
         from tornado.httpserver import HTTPServer
@@ -56,9 +59,7 @@ class ExploreServer:
         self._filter = _without_token(token)
         self._working: WeakSet[Background] = WeakSet()
         application = GuardedTornado(
-            build_applications(
-                lambda: make_page(opened, self._working.add), title=f"scaledec: {opened.title}"
-            ),
+            build_applications(lambda: make_page(open_now(), self._working.add), title=f"scaledec: {title}"),
             token=token,
             hosts=[f"{_ADDRESS}:{self.port}", f"localhost:{self.port}"],
             unused_session_lifetime_milliseconds=_UNUSED_MS,

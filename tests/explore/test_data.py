@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -253,6 +254,25 @@ def test_painted_shares_are_those_of_a_loop() -> None:
         for level in range(height):
             expected = stack[int((level + 0.5) / height * len(stack))] if stack else 0
             assert image[2 - row, level, column] == expected
+
+
+def test_a_remote_root_is_explored_as_a_folder_is(root: Path, opened: Opened, run: OpenedRun) -> None:
+    fsspec.filesystem("memory").put(str(root), "/explored", recursive=True)
+    remote = open_root("memory://explored")
+    there = remote.run(RUN)
+    assert (remote.runs, there.names) == (opened.runs, run.names)
+    bins = Bins(START_NS, SEGMENT, N_SEGMENTS)
+    (*_, found), (*_, expected) = count_classes(there, (0, 1), bins), count_classes(run, (0, 1), bins)
+    np.testing.assert_array_equal(found.table, expected.table)
+    assert remote.cube is not None
+    assert opened.cube is not None
+    np.testing.assert_array_equal(
+        spectrogram(remote.cube, 1, after(0, 600)).power_db,
+        spectrogram(opened.cube, 1, after(0, 600)).power_db,
+    )
+    np.testing.assert_array_equal(
+        stored_share(remote.cube, (0, 1), bins), stored_share(opened.cube, (0, 1), bins)
+    )
 
 
 def test_everything_of_a_root_is_known_from_its_axes_alone(root: Path) -> None:

@@ -118,4 +118,4 @@ def test_where_panel_is_missing_a_sentence_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "panel", None)
     with pytest.raises(ConfigError, match=r"not installed: pip install 'scaledec\[explore\]'"):
-        ExploreServer(opened)
+        ExploreServer(lambda: opened)
