@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from scaledec.queries.series import join_series
     from scaledec.queries.similar import similar
     from scaledec.queries.sql import sql
+    from scaledec.queries.statistics import class_statistics
     from scaledec.store.datasets import flatten_time, open_cube, open_labels
     from scaledec.synthetic.archive import write_synthetic_archive
 
@@ -51,6 +52,7 @@ __all__ = [
     "Outcome",
     "__version__",
     "build_cube",
+    "class_statistics",
     "cluster",
     "compare",
     "count_by",
@@ -80,6 +82,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "DeepEmbeddedClustering": "scaledec.estimator",
+    "class_statistics": "scaledec.queries.statistics",
     "count_by": "scaledec.queries.counts",
     "counts_in_time": "scaledec.queries.counts",
     "compare": "scaledec.queries.compare",

@@ -11,7 +11,21 @@ from types import FrameType
 import click
 
 import scaledec
-from scaledec.cli import ask, compare, demo, drift, explore, join, learn, query, report, similar, sql, work
+from scaledec.cli import (
+    ask,
+    compare,
+    demo,
+    drift,
+    explore,
+    join,
+    learn,
+    query,
+    report,
+    similar,
+    sql,
+    stats,
+    work,
+)
 from scaledec.errors import ScaledecError
 
 __all__ = ["main"]
@@ -49,6 +63,7 @@ for _command in (
     *ask.COMMANDS,
     *explore.COMMANDS,
     *query.COMMANDS,
+    *stats.COMMANDS,
     *similar.COMMANDS,
     *drift.COMMANDS,
     *report.COMMANDS,
