@@ -46,12 +46,12 @@ class Tallies:
         return cls((first, last), values["columns"])
 
     def by_month(self, n_clusters: int) -> dict[Month, Tally]:
-        """Every month, in order; where the training period ends within one, it comes in two parts."""
+        """Every month, in order; one that the training period ends in comes in two parts, that one first."""
         months: dict[Month, Tally] = defaultdict(partial(Tally.empty, n_clusters))
         for column in self.columns.values():
             for part in column["months"]:
                 months[part["month"], part["training"]] += Tally.from_json(part["tally"])
-        return dict(sorted(months.items()))
+        return dict(sorted(months.items(), key=lambda item: (item[0][0], not item[0][1])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ def open_labels(
 ) -> xr.Dataset:
     """The labels of a run below ``root``: label, confidence, distance (channel, time, window), and clusters.
 
+    ``outlier`` is how far outside its cluster's training windows a window lies, ``state`` why one has none.
     ``cluster_name`` and the ``flag_meanings`` of ``label`` are the names that people gave the clusters.
 
     Parameters

@@ -57,8 +57,8 @@ def test_new_days_are_compared_and_status_says_what_came_of_it(folder: Path) -> 
     place = Places.at(config.root).run(run_name(config)).child("drift.json")
     kept = json.loads(place.read_bytes())
     assert [(b["month"], b["training"]) for b in kept["blocks"]] == [
-        ("2024-03", False),
         ("2024-03", True),
+        ("2024-03", False),
         ("2024-04", False),
     ]
     line = status(config).lines[-1]
