@@ -156,6 +156,20 @@ def test_the_batch_changes_no_bit(
     assert_same_block(Labeller(dataclasses.replace(context, batch=batch)).label(tasks[0]), expected)
 
 
+def test_lower_precision_changes_embeddings_a_little_and_hardly_a_label(
+    small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
+) -> None:
+    _, context, tasks = small
+    whole = Labeller(context).label(tasks[0])
+    lower = Labeller(dataclasses.replace(context, precision="bfloat16")).label(tasks[0])
+    assert whole.embedding is not None
+    assert lower.embedding is not None
+    assert (lower.embedding != whole.embedding)[whole.label >= 0].any()
+    there = whole.label >= 0
+    np.testing.assert_array_equal(lower.state, whole.state)
+    assert (lower.label == whole.label)[there].mean() > 0.98
+
+
 def test_labelling_again_writes_the_same_bytes(
     small: tuple[CubeStore, LabelContext, tuple[LabelTask, ...]],
 ) -> None:

@@ -92,8 +92,8 @@ def test_another_model_or_other_windows_redo_everything(tmp_path: Path) -> None:
     checksum = save_model(config)
     label_all(config, cube, checksum)
     assert len(plan_for(config, cube, "another").tasks) == 2
-    other = small_config(tmp_path, windows={"stride_s": 4})
-    assert len(plan_for(other, cube, checksum).tasks) == 2
+    for change in ({"windows": {"stride_s": 4}}, {"label": {"precision": "bfloat16"}}):
+        assert len(plan_for(small_config(tmp_path, **change), cube, checksum).tasks) == 2
 
 
 def test_a_failed_task_is_tried_again(tmp_path: Path) -> None:
