@@ -16,7 +16,7 @@ from scaledec.stages.sensors import Components, Sensor, sensors_of
 from scaledec.stages.training_set import build_training_set
 from scaledec.stages.window_reader import WindowReader, open_windows
 from scaledec.store.cube import CubeStore
-from scaledec.vocabulary import ChannelId
+from scaledec.vocabulary import ChannelId, WindowState
 from tests.stages.small_cubes import expected_power, fill_segment, make_cube, small_config
 
 GAP = slice(100, 140)
@@ -137,9 +137,15 @@ def test_a_missing_component_becomes_a_plane_of_nothing_where_it_is_filled(tmp_p
 
 def test_a_sensor_without_a_component_has_no_windows_where_missing_ones_are_skipped(tmp_path: Path) -> None:
     config = config_of(tmp_path)
-    reader = reader_of(config, make_cube(config, THREE[:2], 1))
+    cube = make_cube(config, THREE[:2], 1)
+    fill_segment(CubeStore.open(cube.location, "r+"), 0, 0, gap=GAP)
+    reader = reader_of(config, CubeStore.open(cube.location))
     assert not len(reader.covered(0, 0))
-    assert not len(reader.read_segment(0, 0).usable)
+    segment = reader.read_segment(0, 0)
+    assert not len(segment.usable)
+    # The other component has what this one lacks in the gap: what is missing everywhere is the third.
+    assert set(segment.state[:74]) == {WindowState.COMPONENT_MISSING}
+    assert segment.state[74] == WindowState.LOW_COVERAGE
 
 
 def test_the_alternative_that_holds_a_segment_is_taken_for_it(tmp_path: Path) -> None:

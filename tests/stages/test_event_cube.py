@@ -14,9 +14,11 @@ from scaledec.pipeline.cube import plan_of_cube
 from scaledec.places import Places
 from scaledec.stages.cube import CubeContext, run_task
 from scaledec.stages.verify import verify
+from scaledec.stages.window_reader import open_windows
 from scaledec.store.cubes import open_cube
 from scaledec.store.datasets import open_cube as open_dataset
 from scaledec.store.event_cube import EventCubeStore
+from scaledec.vocabulary import WindowState
 from tests.stages.cube_archives import START_NS, make_plan, sds_path
 from tests.stages.event_archives import (
     DAY,
@@ -235,6 +237,15 @@ def test_the_cube_opens_in_xarray_with_times_and_what_is_unused_is_not_stored(tm
     # Four of forty windows of 32 x 9 float32: what is unused takes no room.
     assert shard.stat().st_size < 6 * 32 * 9 * 4
     assert isinstance(dataset, xr.Dataset)
+
+
+def test_states_tell_events_that_cannot_be_used_from_room_that_is_not(tmp_path: Path) -> None:
+    write_day(tmp_path, noise_with_bursts(DAY, BURSTS))
+    config = event_config(tmp_path)
+    build(config)
+    cube = EventCubeStore.open(Places.at(config.root).cube)
+    state = open_windows(cube, config.window_grid).read_segment(0, 0).state
+    np.testing.assert_array_equal(state, [WindowState.LABELLED] * 4 + [WindowState.NO_EVENT] * 36)
 
 
 def test_a_lost_power_shard_is_told_as_damage(tmp_path: Path) -> None:
