@@ -1,21 +1,29 @@
-"""New days labelled with the frozen model are held against the training period, without being asked to."""
+"""A trained model stays as it is: what new days, and newer versions of scaledec, make of it."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from scaledec.cli.main import _verbs
 from scaledec.config import load_config, run_name
+from scaledec.errors import StoreConflictError
+from scaledec.ledger.ledger import Ledger
 from scaledec.pipeline.run import label, run
 from scaledec.pipeline.status import status
 from scaledec.places import Places
+from scaledec.queries.rows import query
+from scaledec.store.datasets import open_labels
 from scaledec.synthetic.archive import write_synthetic_archive
 from scaledec.synthetic.settings import DEFAULT_STATIONS, SyntheticSettings
+from scaledec.training.saved_model import SavedModel
 
 TEXT = """
 root: {folder}/root
@@ -78,3 +86,29 @@ def test_the_verb_prints_months_and_writes_tables(folder: Path, tmp_path: Path) 
     shares = table[["share_0", "share_1", "share_2"]].sum(axis=1)
     assert shares.to_numpy() == pytest.approx(1)
     assert table["windows"].sum() > 0
+
+
+def test_a_run_of_an_earlier_version_is_brought_up_to_date_by_labelling(folder: Path, tmp_path: Path) -> None:
+    """Its model had no quantiles of the training windows, its labels neither outlier scores nor states."""
+    shutil.copytree(folder / "root", tmp_path / "root")
+    config = load_config(str(folder / "my.yaml"), [f"root={tmp_path / 'root'}"])
+    label(config)
+    places = Places.at(config.root)
+    run_folder, place = places.run(run_name(config)), places.labels(run_name(config))
+    before, checksum = open_labels(config.root).load(), SavedModel.load(run_folder).checksum
+    replace(SavedModel.load(run_folder), reference=None).save(run_folder)
+    root = Path(place.path) / "zarr.json"
+    root.write_text(root.read_text().replace('"scaledec_format": 2', '"scaledec_format": 1'))
+    for name in ("outlier", "state"):
+        shutil.rmtree(Path(place.path) / name)
+    ledger = Ledger(places.label_ledger(run_name(config)))
+    ledger.append([replace(result, fingerprint="older") for result in ledger.read().values()])
+
+    with pytest.raises(StoreConflictError, match="run `scaledec label`"):
+        query(config.root)
+    assert label(config).done > 0
+    assert SavedModel.load(run_folder).checksum == checksum
+    after = open_labels(config.root).load()
+    for name in ("label", "confidence", "distance", "outlier", "state", "embedding"):
+        np.testing.assert_array_equal(after[name], before[name])
+    assert label(config).done == 0
