@@ -18,7 +18,7 @@ from scaledec.grid import SpectrogramGrid, WindowGrid
 from scaledec.ledger.ledger import Ledger
 from scaledec.places import Places
 from scaledec.store.labels import UNLABELLED, LabelBlock, LabelStore, LabelTemplate
-from scaledec.vocabulary import ChannelId, TaskResult, WindowState, parse_time
+from scaledec.vocabulary import ChannelId, TaskResult, WindowState, parse_time, task_key
 
 __all__ = ["SimulatedLabels", "write_simulated_labels"]
 
@@ -103,13 +103,18 @@ def write_simulated_labels(
     step = settings.segments_per_shard
     regions = [(c, first) for c in range(len(channels)) for first in range(0, settings.segments, step)]
 
-    def write(region: tuple[int, int]) -> None:
-        store.write_region(_block(settings, *region, template.windows.n_windows))
+    def write(region: tuple[int, int]) -> TaskResult:
+        channel, first = region
+        checksum = store.write_region(_block(settings, channel, first, template.windows.n_windows))
+        key = task_key(channels[channel], start_ns + first * template.grid.segment_ns)
+        return TaskResult(key, "simulated", "done", details={"checksum": checksum})
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(write, regions):
-            pass
-    Ledger(places.label_ledger(settings.run)).append([TaskResult("simulated", "simulated", "done")])
+    with (
+        ThreadPoolExecutor(_THREADS) as pool,
+        Ledger(places.label_ledger(settings.run)).writer() as writer,
+    ):
+        for result in pool.map(write, regions):
+            writer.write(result)
     return store
 
 

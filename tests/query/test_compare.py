@@ -111,14 +111,14 @@ def test_windows_that_are_not_the_same_are_refused(root: str, tmp_path: Path) ->
     places = Places.at(str(tmp_path))
     half = WindowGrid.from_lengths(GRID, length_s=3600, stride_s=1800, min_coverage=1)
     for run, windows in [("hourly", WINDOWS), ("half", half)]:
-        store = make_store(places, run, windows=windows)
+        store = make_store(places, run, windows=windows, n_days=1)
         fill(places, store, run)
     with pytest.raises(ConfigError, match=r"other windows.*windows: .*stride"):
         compare(str(tmp_path), "hourly", "half")
     with pytest.raises(StoreNotFoundError, match="runs there: half, hourly"):
         compare(str(tmp_path), "hourly", "third")
-    make_store(places, "elsewhere", channels=CHANNELS[:1])
-    make_store(places, "here", channels=CHANNELS[1:])
+    make_store(places, "elsewhere", channels=CHANNELS[:1], n_days=1)
+    make_store(places, "here", channels=CHANNELS[1:], n_days=1)
     with pytest.raises(ConfigError, match="share no channel"):
         compare(str(tmp_path), "here", "elsewhere")
     with pytest.raises(ConfigError, match="share no time"):

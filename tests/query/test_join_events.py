@@ -121,14 +121,14 @@ def test_p_values_of_events_that_have_nothing_to_do_with_the_labels_are_even(tmp
     rng = np.random.default_rng(2)
     root = make_related(tmp_path, np.array([0.0]))
     p = []
-    for trial in range(60):
+    for trial in range(32):
         swarms = rng.uniform(0, N_DAYS * 24, 6)[:, None] + rng.exponential(3, (6, 8))
         hours = np.sort(swarms[swarms < N_DAYS * 24])
         catalogue = write_csv(tmp_path / f"{trial}.csv", hours)
         p.append(join_events(root, catalogue, until="60", shifts=49, seed=trial).classes["p"][0])
-    # Of a uniform p, 60 trials have 6 below 0.1 and 30 below 0.5 on average.
-    assert np.count_nonzero(np.array(p) <= 0.1) <= 13
-    assert 17 <= np.count_nonzero(np.array(p) <= 0.5) <= 43
+    # Of a uniform p, 32 trials have 3 below 0.1 and 16 below 0.5 on average.
+    assert np.count_nonzero(np.array(p) <= 0.1) <= 9
+    assert 7 <= np.count_nonzero(np.array(p) <= 0.5) <= 25
 
 
 def test_intervals_follow_the_arrivals_of_taup_and_straight_rays() -> None:
