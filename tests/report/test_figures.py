@@ -11,6 +11,7 @@ import pytest
 
 from scaledec.report.canvas import drawable, new_figure, save_figure, shortened
 from scaledec.report.figures.gallery import GalleryRow, GalleryWindow, cluster_gallery
+from scaledec.report.figures.parts import time_axis
 from scaledec.report.figures.timeline import TimelineRow, label_timeline
 from scaledec.report.palette import UNLABELLED_COLOUR
 
@@ -108,3 +109,15 @@ def test_a_dollar_sign_is_no_formula(tmp_path: Path) -> None:
     with new_figure((2, 1)) as figure:
         figure.text(0.1, 0.5, r"$x_1 \frac{$")
     assert save_figure(figure, tmp_path / "t.png").exists()
+
+
+@pytest.mark.parametrize("hours", [1, 2, 5, 25, 48, 50, 71, 24 * 9, 24 * 40, 24 * 200, 24 * 700, 24 * 4000])
+@pytest.mark.parametrize("ticks", [5, 9])
+def test_a_time_axis_of_any_length_has_two_ticks_or_more_and_not_too_many(hours: int, ticks: int) -> None:
+    with new_figure((4, 1)) as figure:
+        axes = figure.add_subplot()
+        start = np.datetime64("2024-02-28T22:00")
+        time_axis(axes, start, start + np.timedelta64(hours, "h"), ticks=ticks)
+        low, high = axes.get_xlim()
+        told = [place for place in axes.get_xticks() if low <= place <= high]
+        assert 2 <= len(told) <= ticks + 1

@@ -177,7 +177,8 @@ def _window(
     grid, column = cell
     above = figure.add_subplot(grid[0, column])
     above.set_axis_off()
-    above.set_title(window.caption, fontsize=6.5, pad=1.5, color="#555555")
+    # Without a place of its own the title would make room for the axis's exponent, which is not shown.
+    above.set_title(window.caption, fontsize=6.5, pad=1.5, y=1.0, color="#555555")
     if window.samples is not None:
         _waveform(above, window.samples, line_colour(row.colour))
     axes = figure.add_subplot(grid[1, column])

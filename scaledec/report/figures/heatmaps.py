@@ -70,7 +70,8 @@ def day_hour_maps(
                 interpolation="nearest",
             )
             axes.set_yticks([0, 6, 12, 18, 24])
-            time_axis(axes, edges[0], edges[1], told=True, ticks=3)
+            time_axis(axes, edges[0], edges[1], told=True, ticks=5)
+            axes.tick_params(axis="x", labelsize=7)
             axes.set_xlabel("")
             axes.set_title(names[k], loc="left", fontsize=8.5, pad=4, weight="bold")
             told = f"darkest: {number_text(largest)}" if there.size else "no window"

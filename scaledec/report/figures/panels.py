@@ -75,4 +75,4 @@ def _show_stack(
 def name_planes(axes: Axes, planes: Sequence[str], frequency_hz: npt.NDArray[np.float64]) -> None:
     """Write each component beside its part of the panel, and what the parts span."""
     axes.set_yticks(np.arange(len(planes)) + 0.5, labels=list(reversed(planes)))
-    axes.set_ylabel(f"each {frequency_hz[0]:g} to {frequency_hz[-1]:g} Hz", labelpad=2)
+    axes.set_ylabel(f"each {frequency_hz[0]:.3g} to {frequency_hz[-1]:.3g} Hz", labelpad=2)

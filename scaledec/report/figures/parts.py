@@ -119,7 +119,7 @@ def time_axis(
     mdates: Any = matplotlib.dates
     axes.set_xlim(*(float(mdates.date2num(moment)) for moment in (start, end)))
     axes.xaxis_date()
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=ticks)
+    locator = mdates.AutoDateLocator(minticks=2, maxticks=ticks)
     formatter = mdates.ConciseDateFormatter(locator, show_offset=False)
     # A day is said with its month, a month with its year: a tick at midnight would otherwise read "05".
     formatter.formats[2] = formatter.zero_formats[2] = formatter.zero_formats[3] = "%d %b"

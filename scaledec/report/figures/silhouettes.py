@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.report.canvas import new_figure
-from scaledec.report.figures.parts import line_colour, text_in
+from scaledec.report.figures.parts import text_in
+from scaledec.report.palette import mixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +70,7 @@ def _panel(
             y = k + 0.42 - 0.84 * (np.arange(values.size) + 0.5) / values.size
             axes.fill_betweenx(y, 0.0, values, color=colour, linewidth=0, step="mid")
             mean = float(values.mean())
-            axes.plot([mean, mean], [k - 0.42, k + 0.42], color=line_colour(colour), linewidth=1.6)
+            axes.plot([mean, mean], [k - 0.42, k + 0.42], color=mixed(colour, "#000000", 0.5), linewidth=1.6)
     overall = _mean_of_means(panel)
     axes.axvline(overall, color="#333333", linewidth=0.9, linestyle="--")
     axes.axvline(0.0, color="#999999", linewidth=0.6)
