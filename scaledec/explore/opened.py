@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from scaledec.config import ArchiveConfig, Config, parse_config
+from scaledec.config import ArchiveConfig, Config, parse_config, run_name
 from scaledec.errors import ConfigError, ScaledecError, StoreNotFoundError
 from scaledec.grid import EventGrid
+from scaledec.location import Location
 from scaledec.places import Places
 from scaledec.report.looks import Looks, background_cluster, cluster_looks
 from scaledec.stages.sensors import Components, sensors_of
@@ -126,6 +130,25 @@ class OpenedRun:
         return None if found is None else Components.from_json(found)
 
 
+class Headers:
+    """What was learned of an archive's objects from their headers: a copy, because nothing is written below
+    a root that is looked at, and what is read now is worth keeping as long as the page.
+    """
+
+    def __init__(self, kept: Location) -> None:
+        self._kept = kept
+
+    @cached_property
+    def location(self) -> Location:
+        """A folder of this process, with what runs have learned; it goes with this object."""
+        folder = tempfile.mkdtemp(prefix="scaledec-explore-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        copy = Location(folder)
+        for name in self._kept.list_names():
+            copy.child(name).write_bytes(self._kept.child(name).read_bytes())
+        return copy
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A root, open for reading. Nothing but axes has been read."""
@@ -139,6 +162,7 @@ class Opened:
     archive: ArchiveConfig | None
     no_archive: str
     """Why samples cannot be read; empty where they can."""
+    headers: Headers
 
     @property
     def title(self) -> str:
@@ -210,7 +234,8 @@ def open_root(
     root, storage_options
         As in the configuration.
     config
-        Where samples lie; ``None``: as the configuration kept with the first run shown says.
+        Says where samples lie, and which run comes first, if it has labels; ``None``: samples lie where the
+        configuration kept with the first run says.
     run
         A run that must be there and comes first; ``None``: the newest.
 
@@ -220,7 +245,7 @@ def open_root(
         If there is neither a cube nor a run with labels, or not the run asked for.
     """
     places = Places.at(root, storage_options)
-    runs = _runs(places, run)
+    runs = _runs(places, run, None if config is None else run_name(config))
     cube, no_cube = _cube(places)
     if cube is None and not runs:
         raise StoreNotFoundError(
@@ -230,7 +255,7 @@ def open_root(
     archive, no_archive = (config.archive, "") if config is not None else _archive(places, runs)
     if archive is not None and archive.layout == "cube":
         archive, no_archive = None, "the archive holds spectrograms (archive.layout: cube), no samples"
-    return Opened(places, cube, no_cube, runs, archive, no_archive)
+    return Opened(places, cube, no_cube, runs, archive, no_archive, Headers(places.index))
 
 
 def _training_counts(places: Places, run: str, n_classes: int) -> npt.NDArray[np.int64] | None:
@@ -243,7 +268,7 @@ def _training_counts(places: Places, run: str, n_classes: int) -> npt.NDArray[np
     return np.bincount(label[label >= 0], minlength=n_classes)[:n_classes]
 
 
-def _runs(places: Places, wanted: str | None) -> tuple[str, ...]:
+def _runs(places: Places, wanted: str | None, preferred: str | None) -> tuple[str, ...]:
     root = places.root
     names = run_names(root.url, root.storage_options)
     if wanted is not None and wanted not in names:
@@ -251,7 +276,7 @@ def _runs(places: Places, wanted: str | None) -> tuple[str, ...]:
         raise StoreNotFoundError(f"no labels of run {wanted!r} below {root}; runs there: {known}")
     if not names:
         return ()
-    first = wanted or newest_run(root.url, root.storage_options)
+    first = wanted or (preferred if preferred in names else newest_run(root.url, root.storage_options))
     return (first, *(name for name in names if name != first))
 
 

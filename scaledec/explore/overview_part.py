@@ -15,7 +15,7 @@ from scaledec.explore.counts import Bins, Counts, choose_bins, count_classes, st
 from scaledec.explore.figures import Overview, milliseconds
 from scaledec.explore.opened import Opened, OpenedRun, Span
 from scaledec.explore.side import ChannelChoice, ClassChoice, TimeChoice
-from scaledec.explore.style import caption, text
+from scaledec.explore.style import caption, hint, text
 from scaledec.explore.turns import Later
 
 __all__ = ["OverviewPart"]
@@ -79,10 +79,12 @@ class OverviewPart:
     def _class_view(self) -> Any:
         if self._classes is not None:
             return self._classes.view
-        text = (
-            "<p class='hint'>No labels below this root yet: <code>scaledec run CONFIG</code> makes them.</p>"
+        words = (
+            "The labels of this run cannot be read: see above."
+            if self._opened.runs
+            else "No labels below this root yet: `scaledec run CONFIG` makes them."
         )
-        return pn.Column(caption("Classes"), pn.pane.HTML(text))
+        return pn.Column(caption("Classes"), text(hint(words), sizing_mode="stretch_width"))
 
     def _rebuild(self) -> None:
         """Figures for the channels chosen now, over the time shown before."""

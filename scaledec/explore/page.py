@@ -51,12 +51,15 @@ class _Page:
 
     def _open(self) -> None:
         """Show the run chosen; names given to classes since are read anew."""
+        self._say("")
         try:
             run = self._opened.run(self._choice.value) if self._choice.value else None
         except ScaledecError as error:
             self._say(str(error))
-            return
-        self._say("")
+            run = None
+            if self._opened.cube is None:
+                self._side.objects, self._main.objects = [], []
+                return
         self._overview = OverviewPart(
             self._opened, run, self._background, picked=self._picked, chosen=self._reclassed
         )

@@ -72,7 +72,7 @@ def _read(opened: Opened, channel: ChannelId, span: Span, band_hz: tuple[float, 
     from scaledec.numerics.signal.preprocess import Preprocessor
 
     assert opened.archive is not None
-    archive = open_archive(opened.archive, opened.places.index)
+    archive = open_archive(opened.archive, opened.headers.location)
     listing = archive.listing([str(channel)], span.start_ns, span.end_ns)
     objects = listing.objects_for(channel, span.start_ns, span.end_ns)
 

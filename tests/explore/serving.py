@@ -39,7 +39,7 @@ class Served:
 
 @contextmanager
 def served(*arguments: str) -> Iterator[Served]:
-    """The page of a root or a configuration; ends with the block."""
+    """The page of a root or a configuration; a termination ends it as Ctrl-C does."""
     command = [sys.executable, "-c", _COMMAND, "explore", *arguments, "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -49,5 +49,5 @@ def served(*arguments: str) -> Iterator[Served]:
             raise AssertionError(process.communicate()[1])
         yield Served(url, process)
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()
+        process.communicate(timeout=30)

@@ -20,7 +20,7 @@ from scaledec.report.palette import UNLABELLED_COLOUR
 from scaledec.store.cube import CubeStore
 from scaledec.vocabulary import WindowState
 from tests.explore.conftest import N_CHANNELS, N_CLASSES, N_SEGMENTS, RATE_HZ, RUN, samples
-from tests.stages.small_cubes import N_FRAMES, START_NS, channels_of, make_cube, small_config
+from tests.stages.small_cubes import N_FRAMES, START_NS, channels_of, file_bytes, make_cube, small_config
 
 SECOND = 10**9
 SEGMENT = N_FRAMES * SECOND
@@ -45,6 +45,9 @@ def after(start_s: float, end_s: float) -> Span:
 def test_the_newest_run_comes_first_or_the_one_that_is_asked_for(root: Path) -> None:
     assert open_root(str(root)).runs == (RUN, "first")
     assert open_root(str(root), run="first").runs == ("first", RUN)
+    config = small_config(root, archive={"url": str(root / "archive")})
+    assert open_root(str(root), config=config.model_copy(update={"run": "first"})).runs == ("first", RUN)
+    assert open_root(str(root), config=config).runs == (RUN, "first")
     with pytest.raises(StoreNotFoundError, match=r"no labels of run 'third'.*first, second"):
         open_root(str(root), run="third")
 
@@ -230,6 +233,15 @@ def test_where_no_samples_can_be_shown_the_reason_is(
     opened: Opened, channel: int, span: Span, band: tuple[float, float] | None, reason: str
 ) -> None:
     assert reason in read_trace(opened, channels_of(2)[channel], span, band_hz=band).problem
+
+
+def test_headers_that_are_read_are_kept_beside_the_root_not_in_it(root: Path) -> None:
+    before = file_bytes(root)
+    config = small_config(root, archive={"url": str(root / "archive"), "layout": "files"})
+    opened = open_root(str(root), config=config)
+    assert read_trace(opened, channels_of(1)[0], after(60, 120)).problem == ""
+    assert opened.headers.location.list_names() != []
+    assert file_bytes(root) == before
 
 
 def test_a_root_without_a_kept_configuration_says_so_instead_of_samples(tmp_path: Path) -> None:
