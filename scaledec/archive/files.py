@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+from scaledec.archive.apart import scan_headers
 from scaledec.archive.folders import find_files, split_glob
 from scaledec.archive.layouts.layout import check_found, matcher
 from scaledec.archive.listing import Listing, Span
-from scaledec.archive.miniseed import scan_headers
 from scaledec.archive.objects import has_changed, read_object
 from scaledec.errors import ArchiveError, StoreNotFoundError, UnreadableInputError
 from scaledec.location import Location

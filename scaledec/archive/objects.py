@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from scaledec.archive.folders import key_below, version_of
@@ -58,13 +59,20 @@ def has_changed(base: Location, item: ArchiveObject) -> bool:
 def _read_local(path: Path) -> bytes:
     """A file that nobody wrote to meanwhile: half of an old one and half of a new one is neither."""
     for _ in range(_MOST_READS):
-        with path.open("rb") as file:
+        # Opening a pipe that nobody writes to would wait for somebody.
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:  # noqa: PTH123
             before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise UnreadableInputError(f"{path} is no file but a {_kind(before.st_mode)}")
             data = file.read()
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) == (len(data), after.st_mtime_ns):
             return data
     raise UnreadableInputError(f"{path} is being written: it changed each of {_MOST_READS} times it was read")
+
+
+def _kind(mode: int) -> str:
+    return "folder" if stat.S_ISDIR(mode) else "pipe" if stat.S_ISFIFO(mode) else "device"
 
 
 def _read_remote(place: Location, item: ArchiveObject) -> bytes:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scaledec.config.section import Count, NonNegative, Section
+from scaledec.config.section import Count, NonNegative, Positive, Section
 from scaledec.errors import ConfigError
 
 __all__ = ["ComputeConfig", "DaskConfig", "RayConfig"]
@@ -57,6 +57,9 @@ class ComputeConfig(Section):
 
     engine: Literal["distributed", "serial"] = "distributed"
     """distributed: Dask for the cube, Ray for training and labels; serial: all in this process."""
+    task_limit_s: Positive = 1800.0
+    """A segment of the cube that takes longer, beside a second for each MB of its files (of remote ones: what
+    archive.access allows), hangs: its worker is ended, and it is listed as failed."""
     price_per_core_hour: NonNegative | None = None
     """What a core costs for an hour, in any currency: `scaledec plan` then says what the rest will cost."""
     training_set: Literal["auto", "memory", "stream"] = "auto"

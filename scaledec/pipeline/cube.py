@@ -147,12 +147,19 @@ def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, jour
 
 def _work(config: Config, plan: CubePlan, store: Cube) -> Callable[[Engine], Iterator[TaskResult]]:
     """What runs the tasks of a plan on an engine."""
-    from scaledec.stages.cube import CubeContext, run_task
+    from scaledec.stages.cube import CubeContext, lost_task, run_task
+    from scaledec.stages.time_limit import TimeLimit, run_within
 
     if config.archive.layout == "cube":
         return lambda engine: import_tasks(config, plan, store.location, engine)
     context = CubeContext.of(config, cube=store.location)
-    run = partial(run_task, context=context)
+    source = context.archive.location
+    limit = TimeLimit(
+        config.compute.task_limit_s,
+        access=None if source.is_local else source.access,
+        ends_process=config.compute.engine != "serial",
+    )
+    run = partial(run_within, run=partial(run_task, context=context), lost=lost_task, limit=limit)
     return lambda engine: _in_batches(run, context, config, plan, engine)
 
 

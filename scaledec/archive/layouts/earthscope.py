@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from scaledec.archive.apart import scan_headers
 from scaledec.archive.folders import described, together
 from scaledec.archive.layouts.keyed import KeyedLayout, Name
 from scaledec.archive.layouts.layout import DAY_NS, day_of, matcher, plain_code
 from scaledec.archive.listing import Span
-from scaledec.archive.miniseed import scan_headers
 from scaledec.archive.objects import read_object
 from scaledec.errors import StoreNotFoundError, UnreadableInputError
 from scaledec.location import Location
