@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scaledec.config import Config
-from scaledec.errors import ConfigError
 from scaledec.ledger.lock import RootLock
 from scaledec.places import Places
 from scaledec.progress import track
-from scaledec.vocabulary import TaskResult
+from scaledec.vocabulary import CubeTask, TaskResult
 
 if TYPE_CHECKING:
+    from scaledec.stages.cube_plan import CubeTasks
     from scaledec.stages.verify import Finding, VerifyReport
 
 __all__ = ["verify"]
@@ -61,29 +62,35 @@ def verify(config: Config, *, recompute: int = 0, seed: int = 0) -> VerifyReport
 
 def _with_recomputed(report: VerifyReport, config: Config, number: int, seed: int) -> VerifyReport:
     from scaledec.ledger.ledger import Ledger
-    from scaledec.pipeline.cube import list_archive
-    from scaledec.pipeline.stations import stations_of
-    from scaledec.stages.cube import CubeContext
-    from scaledec.stages.cube_plan import LEDGER_DETAILS, plan_cube
+    from scaledec.stages.cube_plan import LEDGER_DETAILS
     from scaledec.stages.recompute import find_difference, sample_tasks
 
-    if config.archive.layout == "cube":
-        raise ConfigError(
-            "verify --recompute computes spectrograms from miniSEED again; those of this root were imported "
-            "(archive.layout: cube)"
-        )
     ledger = Ledger(Places.at(config.root, config.storage_options).ledger("cube"))
     done = ledger.read(details=("checksum", *LEDGER_DETAILS))
-    listing = list_archive(config)
-    tasks = plan_cube(config, listing, {}, stations_of(config, listing)).tasks
-    context = CubeContext.of(config)
+    tasks, compute = _anew(config)
     known = {(finding.product, finding.key) for finding in report.unsound}
     findings, n = [], 0
     with track("recompute", total=min(number, len(done)), unit="segments") as progress:
         for task, result in sample_tasks(tasks, done, number, seed=seed):
-            found = find_difference(task, result, context)
+            found = find_difference(task, result, compute)
             if found is not None and (found.product, found.key) not in known:
                 findings.append(found)
             n += 1
             progress.advance()
     return dataclasses.replace(report, findings=(*report.findings, *findings), recomputed=n)
+
+
+def _anew(config: Config) -> tuple[CubeTasks, Callable[[CubeTask], int | None]]:
+    """Every task of the archive as it is now, and what computes the checksum of one."""
+    from scaledec.pipeline.cube import list_archive
+    from scaledec.pipeline.imports import import_checksums, plan_import
+    from scaledec.pipeline.stations import stations_of
+    from scaledec.stages.cube import CubeContext, compute_checksum
+    from scaledec.stages.cube_plan import plan_cube
+
+    if config.archive.layout == "cube":
+        place = Places.at(config.root, config.storage_options).cube
+        return plan_import(config, {})[0].tasks, import_checksums(config, place)
+    listing = list_archive(config)
+    tasks = plan_cube(config, listing, {}, stations_of(config, listing)).tasks
+    return tasks, partial(compute_checksum, context=CubeContext.of(config))

@@ -147,7 +147,8 @@ def keep_results(results: Iterable[TaskResult], total: int, ledger: Ledger, jour
 
 def _work(config: Config, plan: CubePlan, store: Cube) -> Callable[[Engine], Iterator[TaskResult]]:
     """What runs the tasks of a plan on an engine."""
-    from scaledec.stages.cube import CubeContext, lost_task, run_task
+    from scaledec.stages.cube import CubeContext, run_task
+    from scaledec.stages.lost import lost_task
     from scaledec.stages.time_limit import TimeLimit, run_within
 
     if config.archive.layout == "cube":
@@ -159,7 +160,8 @@ def _work(config: Config, plan: CubePlan, store: Cube) -> Callable[[Engine], Ite
         access=None if source.is_local else source.access,
         ends_process=config.compute.engine != "serial",
     )
-    run = partial(run_within, run=partial(run_task, context=context), lost=lost_task, limit=limit)
+    lost = partial(lost_task, cube=context.cube)
+    run = partial(run_within, run=partial(run_task, context=context), lost=lost, limit=limit)
     return lambda engine: _in_batches(run, context, config, plan, engine)
 
 
@@ -172,7 +174,7 @@ def _in_batches(
 ) -> Iterator[TaskResult]:
     """Results of tasks that are handed over together; those of a batch that ends its workers run alone."""
     from scaledec.stages import cube_batches as together
-    from scaledec.stages.cube import lost_task
+    from scaledec.stages.lost import lost_task
 
     alone: list[CubeTask] = []
 
@@ -193,7 +195,7 @@ def _in_batches(
         )
     for results in engine.run(run_batch, batches(plan.tasks, len(plan.tasks)), lost=set_aside):
         yield from results
-    yield from engine.run(run, alone, lost=lost_task)
+    yield from engine.run(run, alone, lost=partial(lost_task, cube=context.cube))
 
 
 def _note_sampling_rates(store: Cube, ledger: Ledger) -> None:

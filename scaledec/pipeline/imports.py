@@ -11,10 +11,10 @@ from scaledec.config import Config
 from scaledec.errors import ConfigError
 from scaledec.grid import ImportedGrid
 from scaledec.location import Location
-from scaledec.vocabulary import TaskResult, parse_time
+from scaledec.vocabulary import CubeTask, TaskResult, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scaledec.archive.foreign import ForeignCube
     from scaledec.archive.listing import Listing
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scaledec.engines import Engine
     from scaledec.stages.cube_plan import CubePlan
 
-__all__ = ["import_tasks", "list_foreign_cube", "plan_import"]
+__all__ = ["import_checksums", "import_tasks", "list_foreign_cube", "plan_import"]
 
 # Interpreter and libraries of one worker.
 _PROCESS_BYTES = 340 * 2**20
@@ -68,12 +68,36 @@ def plan_import(config: Config, done: Mapping[str, TaskResult]) -> tuple[CubePla
     return dataclasses.replace(plan, memory_per_task=_PROCESS_BYTES + shape.n_bytes), listing
 
 
+def import_checksums(config: Config, cube: Location) -> Callable[[CubeTask], int | None]:
+    """What computes the checksum of one task's segment again, from the foreign cube as it is now."""
+    from scaledec.stages.import_cube import ImportContext, import_checksum
+
+    _, _, runs = list_foreign_cube(config)
+    return partial(import_checksum, context=ImportContext.of(config, runs, cube=cube))
+
+
 def import_tasks(config: Config, plan: CubePlan, cube: Location, engine: Engine) -> Iterator[TaskResult]:
-    """Import what is planned, block by block; one result a task."""
+    """Import what is planned, block by block; one result a task.
+
+    The tasks of a block that ends its workers are done one by one.
+    """
     from scaledec.stages.import_cube import ImportContext, block_shape, import_block, import_blocks
+    from scaledec.stages.lost import lost_task
 
     foreign, _, runs = list_foreign_cube(config)
     context = ImportContext.of(config, runs, cube=cube)
     blocks = import_blocks(plan, foreign, block_shape(foreign, context.grid, context.dtype))
-    for results in engine.run(partial(import_block, context=context), blocks):
+    alone: list[tuple[CubeTask, ...]] = []
+
+    def set_aside(block: tuple[CubeTask, ...], _: str) -> tuple[TaskResult, ...]:
+        alone.extend((task,) for task in block)
+        return ()
+
+    def give_up(block: tuple[CubeTask, ...], reason: str) -> tuple[TaskResult, ...]:
+        return tuple(lost_task(task, reason, cube=cube) for task in block)
+
+    run = partial(import_block, context=context)
+    for results in engine.run(run, blocks, lost=set_aside):
+        yield from results
+    for results in engine.run(run, alone, lost=give_up):
         yield from results

@@ -32,7 +32,7 @@ from scaledec.stages.event_workspace import EventWorkspace
 from scaledec.stages.segment_inputs import CHANGED, UNREAD, edges_detail
 from scaledec.vocabulary import CubeTask, JsonValue, Status, TaskResult
 
-__all__ = ["CubeContext", "compute_checksum", "lost_task", "run_task"]
+__all__ = ["CubeContext", "compute_checksum", "run_task"]
 
 _MOST_NOTES = 5
 
@@ -76,12 +76,6 @@ def run_task(task: CubeTask, context: CubeContext) -> TaskResult:
     workspace = workspace_for(context)
     workspace.nothing().write(task)
     return TaskResult(task.key, task.fingerprint, "failed", reason)
-
-
-def lost_task(task: CubeTask, reason: str) -> TaskResult:
-    """The result of a task that ended the process it ran in."""
-    names = ", ".join(item.key for item in task.objects)
-    return TaskResult(task.key, task.fingerprint, "failed", f"{names}: reading or computing it {reason}")
 
 
 def compute_checksum(task: CubeTask, context: CubeContext) -> int | None:

@@ -30,10 +30,17 @@ from scaledec.location import Location
 from scaledec.numerics.imported import convert_power, covered_percent
 from scaledec.stages.cube_plan import CubePlan
 from scaledec.stages.planned_place import check_planned_for
-from scaledec.store.cube import CubeStore
+from scaledec.store.cube import CubeStore, segment_checksum
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, CubeTask, JsonValue, Status, TaskResult
 
-__all__ = ["BlockShape", "ImportContext", "block_shape", "import_block", "import_blocks"]
+__all__ = [
+    "BlockShape",
+    "ImportContext",
+    "block_shape",
+    "import_block",
+    "import_blocks",
+    "import_checksum",
+]
 
 # Of spectrograms held until their segments are whole; half a gigabyte a worker with what is read beside it.
 _BLOCK_BYTES = 192 * 2**20
@@ -145,6 +152,19 @@ def import_block(tasks: Sequence[CubeTask], context: ImportContext) -> tuple[Tas
     return tuple(block.write(task) for task in tasks)
 
 
+def import_checksum(task: CubeTask, context: ImportContext) -> int | None:
+    """The checksum of what a task would write; ``None`` for nothing.
+
+    Raises
+    ------
+    UnreadableInputError
+        If a part of the foreign cube cannot be read.
+    """
+    block = _Block(_workspace_for(context), (task,))
+    block.read()
+    return block.checksum(task)
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """Frames of one segment that follow one another in the foreign cube."""
@@ -219,11 +239,22 @@ class _Block:
                 for row in {piece.row for piece in inside}:
                     self._faults[row].append(str(error))
 
-    def write(self, task: CubeTask) -> TaskResult:
-        """Write one shard and say what came of it."""
+    def checksum(self, task: CubeTask) -> int | None:
+        """Of what would be written; ``None`` for nothing."""
+        row, power, coverage = self._of(task)
+        if self._faults[row]:
+            raise UnreadableInputError("; ".join(self._faults[row]))
+        return segment_checksum(power, coverage) if coverage.any() else None
+
+    def _of(self, task: CubeTask) -> tuple[int, npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """Row, power and coverage of one segment."""
         row = self._starts.index(task.start_ns)
         channel = self._workspace.place[task.channel] - self._first
-        power, coverage = self._power[row, channel], self._coverage[row, channel]
+        return row, self._power[row, channel], self._coverage[row, channel]
+
+    def write(self, task: CubeTask) -> TaskResult:
+        """Write one shard and say what came of it."""
+        row, power, coverage = self._of(task)
         details: dict[str, JsonValue] = {"n_frames": int(np.count_nonzero(coverage))}
         if self._offset_s[row]:
             details["offset_s"] = round(self._offset_s[row], 9)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from scaledec.errors import ArchiveError
-from scaledec.stages.cube import CubeContext, compute_checksum
 from scaledec.stages.segment_inputs import standing
 from scaledec.stages.verify import Finding
 from scaledec.vocabulary import CubeTask, TaskResult
@@ -40,11 +39,19 @@ def sample_tasks(
             yield task, result
 
 
-def find_difference(task: CubeTask, result: TaskResult, context: CubeContext) -> Finding | None:
-    """What is wrong with the result of a task, if the archive gives another one now."""
+def find_difference(
+    task: CubeTask, result: TaskResult, compute: Callable[[CubeTask], int | None]
+) -> Finding | None:
+    """What is wrong with the result of a task, if the archive gives another one now.
+
+    Parameters
+    ----------
+    compute
+        The checksum of what a task would write, ``None`` for nothing.
+    """
     expected = result.details.get("checksum")
     try:
-        found = compute_checksum(task, context)
+        found = compute(task)
     except (ArchiveError, ValueError) as error:
         return Finding("cube", task.key, "differing", f"it cannot be computed again: {error}")
     if found == expected:

@@ -66,6 +66,11 @@ class CubeStore(Cube):
         write_region(self._coverage, (*place, everything), coverage[None, None])
         return segment_checksum(power, coverage)
 
+    def clear(self, channel_index: int, time_index: int) -> None:
+        """See :meth:`.Cube.clear`."""
+        power = np.full((self.grid.n_frames, self.grid.n_frequencies), np.nan, self._power.dtype)
+        self.write_segment(channel_index, time_index, power, np.zeros(self.grid.n_frames, np.uint8))
+
     def stored_segments(self, channel_index: int) -> set[int]:
         """Time indices of the segments of a channel that have power stored, by listing alone."""
         return stored_shards(self.location, "power", channel_index, "0/0")

@@ -161,6 +161,10 @@ class Cube(ABC):
         """The checksum of what is stored of a segment now; ``StoreError`` if it cannot be read."""
 
     @abstractmethod
+    def clear(self, channel_index: int, time_index: int) -> None:
+        """Take away what is stored of a segment."""
+
+    @abstractmethod
     def stored_segments(self, channel_index: int) -> set[int]:
         """Time indices of the segments of a channel that have power stored, by listing alone."""
 

@@ -144,6 +144,10 @@ class EventCubeStore(Cube):
         """The checksum of what is stored now; ``StoreError`` if it cannot be read."""
         return self.read_segment(channel_index, time_index).checksum
 
+    def clear(self, channel_index: int, time_index: int) -> None:
+        """See :meth:`.Cube.clear`."""
+        self.write_segment(channel_index, time_index, self.none())
+
     def stored_segments(self, channel_index: int) -> set[int]:
         """Time indices of the segments of a channel that have events stored, by listing alone."""
         return stored_shards(self.location, "onset", channel_index, "0")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +13,19 @@ import pytest
 
 from scaledec.archive.foreign import ForeignCube
 from scaledec.config import Config, parse_config
+from scaledec.engines.serial import SerialEngine
 from scaledec.errors import ArchiveError, ConfigError
+from scaledec.ledger.ledger import Ledger
 from scaledec.location import Location
 from scaledec.pipeline.check import verify
 from scaledec.pipeline.cube import plan_of_cube
+from scaledec.pipeline.imports import import_tasks
 from scaledec.pipeline.run import build_cube
 from scaledec.places import Places
 from scaledec.store.cube import CubeStore
-from scaledec.vocabulary import parse_time
+from scaledec.vocabulary import parse_time, task_key
 from tests.archive.foreign_cubes import decibels, times, write_foreign
+from tests.durability.children import differences, tree
 
 START = "2020-07-06T00:29:50.2"
 FREQUENCIES = np.arange(1, 13) * 2.5
@@ -447,3 +452,80 @@ def test_a_configuration_that_cannot_be_is_refused_at_once(
 ) -> None:
     with pytest.raises(ConfigError, match=expected):
         config_of(tmp_path, **changes)
+
+
+# --- checked again, and lost ----------------------------------------------------------------------------
+
+
+def test_imported_segments_are_computed_again_and_compared(tmp_path: Path) -> None:
+    values, at = decibels(3000, 7, 12), times(3000, START)
+    write_foreign(tmp_path / "foreign.zarr", values, at, FREQUENCIES, chunks=AWKWARD)
+    config = config_of(tmp_path)
+    build_cube(config)
+    report = verify(config, recompute=100)
+    assert report.sound
+    assert report.recomputed == report.checked["cube"] == 28
+
+
+def test_a_ledger_that_tells_of_other_power_is_found_out_and_the_segment_imported_again(
+    tmp_path: Path,
+) -> None:
+    values, at = decibels(3000, 4, 12), times(3000, START)
+    write_foreign(tmp_path / "foreign.zarr", values, at, FREQUENCIES, chunks=AWKWARD)
+    config = config_of(tmp_path)
+    build_cube(config)
+    good = tree(tmp_path / "root/cube.zarr")
+    # Power and ledger agree with each other, and not with what was imported.
+    store = CubeStore.open(Places.at(config.root).cube, "r+")
+    power, coverage = store.read_frames(1, 1)
+    checksum = store.write_segment(1, 1, power + 1, coverage)
+    ledger = Ledger(Places.at(config.root).ledger("cube"))
+    key = task_key(store.channels[1], store.segment_start_ns(1))
+    result = ledger.read()[key]
+    ledger.append([dataclasses.replace(result, details={**result.details, "checksum": checksum})])
+    assert verify(config).sound
+    (finding,) = verify(config, recompute=100).findings
+    assert (finding.key, finding.kind) == (key, "differing")
+    assert build_cube(config).done == 1
+    assert not differences(tree(tmp_path / "root/cube.zarr"), good)
+    assert verify(config, recompute=100).sound
+
+
+class _LosesBlocks(SerialEngine):
+    """An engine whose workers die at blocks and tasks with a channel."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+
+    def run(
+        self,
+        function: Callable[[Any], Any],
+        tasks: Iterable[Any],
+        *,
+        lost: Callable[[Any, str], Any] | None = None,
+    ) -> Iterator[Any]:
+        assert lost is not None
+        for block in tasks:
+            dies = any(str(task.channel) == self._channel for task in block)
+            yield lost(block, "ended its worker process 3 times") if dies else function(block)
+
+
+def test_what_ends_its_workers_is_listed_alone_and_loses_its_power(tmp_path: Path) -> None:
+    values, at = decibels(3000, 4, 12), times(3000, START)
+    path = tmp_path / "foreign.zarr"
+    write_foreign(path, values, at, FREQUENCIES, chunks=AWKWARD)
+    config = config_of(tmp_path)
+    build_cube(config)
+    write_foreign(path, values + 1, at, FREQUENCIES, chunks=AWKWARD)
+    plan = plan_of_cube(config).plan
+    with _LosesBlocks("DA.CABLE.001.HSF") as engine:
+        results = list(import_tasks(config, plan, Places.at(config.root).cube, engine))
+    assert len(results) == len(plan.tasks)
+    failed = [result for result in results if result.status == "failed"]
+    assert {result.key.split("/")[0] for result in failed} == {"DA.CABLE.001.HSF"}
+    assert all("ended its worker process 3 times" in str(result.reason) for result in failed)
+    power, coverage, store = imported(config)
+    frames = frame_numbers(store, at)
+    assert not coverage[1].any()
+    assert np.isnan(power[1]).all()
+    np.testing.assert_array_equal(power[0][frames], values[:, 0] + 1)
