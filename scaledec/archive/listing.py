@@ -217,12 +217,14 @@ class Listing:
         own = self._by_channel.get(channel)
         if own is None:
             return
-        begins = start_ns + np.asarray(time_indices, np.int64) * segment_ns
+        indices = _as_array(time_indices)
+        begins = start_ns + indices * segment_ns
         firsts = np.searchsorted(own.starts_ns, begins - self._slack_ns - own.longest_ns)
         stops = np.searchsorted(own.starts_ns, begins + segment_ns + self._slack_ns)
+        # Of decades in which a station recorded for weeks, only the weeks are gone through.
+        columns = np.stack([indices, begins, firsts, stops])[:, stops > firsts]
         starts, ends = own.starts_ns.tolist(), own.ends_ns.tolist()
-        ranges = zip(time_indices, begins.tolist(), firsts.tolist(), stops.tolist(), strict=True)
-        for time_index, begin, first, stop in ranges:
+        for time_index, begin, first, stop in columns.T.tolist():
             near = [n for n in range(first, stop) if ends[n] > begin - self._slack_ns]
             if near:
                 end = begin + segment_ns
@@ -250,6 +252,12 @@ class Listing:
         """Bytes of each object of a channel, by number."""
         own = self._by_channel[channel]
         return [own.size(number) for number in range(len(own.starts_ns))]
+
+
+def _as_array(indices: Sequence[int]) -> npt.NDArray[np.int64]:
+    if isinstance(indices, range):
+        return np.arange(indices.start, indices.stop, indices.step, dtype=np.int64)
+    return np.asarray(indices, np.int64)
 
 
 def distinct(

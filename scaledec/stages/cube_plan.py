@@ -212,20 +212,20 @@ def plan_cube(
     if isinstance(grid, SpectrogramGrid):
         _check_filters(config)
     channels, start_ns, n_segments = _axes(config, listing, grid)
+    segment_ns = grid.segment_ns
     frame = _Frame(
         listing,
         channels,
         start_ns,
-        grid.segment_ns,
+        segment_ns,
         rules_of(config, stations),
-        [format_time(start_ns + index * grid.segment_ns) for index in range(n_segments)],
+        [format_time(start_ns + index * segment_ns) for index in range(n_segments)],
         EventInputs.of_config(config, listing, stations, start_ns) if config.windows.of_events else None,
     )
     left = _Left()
+    listed = _listed(listing, start_ns, n_segments, segment_ns)
     for channel_index, channel in enumerate(channels):
-        left.look(
-            frame, channel_index, channel, done, _listed(listing, start_ns, n_segments, grid.segment_ns)
-        )
+        left.look(frame, channel_index, channel, done, listed)
     item_bytes = 2 if config.spectrogram.dtype == "float16" else 4
     segment_bytes = _frames(config) * (grid.n_frequencies * item_bytes + 1)
     tasks = CubeTasks(frame, left.places())
