@@ -271,3 +271,16 @@ def test_a_rate_off_by_rounding_is_the_same_rate() -> None:
 def test_a_band_that_does_not_fit_the_target_rate_is_refused(band: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="expected low < high <= 25 Hz"):
         Preprocessor(100.0, 50.0, bandpass_hz=band)
+
+
+@pytest.mark.parametrize(("native", "target", "band"), [(100.0, 100.0, (1.0, 20.0)), (100.0, 40.0, None)])
+def test_blocks_that_are_transformed_together_give_the_bits_that_each_gives_alone(
+    native: float, target: float, band: tuple[float, float] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocessor = Preprocessor(native, target, bandpass_hz=band)
+    assert preprocessor.filter is not None
+    n_samples = 700_001 + 2 * preprocessor.margin_samples
+    samples = np.random.default_rng(5).standard_normal(n_samples).astype(np.float32)
+    together = preprocessor.filter(samples)
+    monkeypatch.setattr("scaledec.numerics.signal.fir._BATCH_SAMPLES", 1)
+    np.testing.assert_array_equal(preprocessor.filter(samples), together)

@@ -28,6 +28,9 @@ _LONGEST_REACH_S = 3600.0
 # Samples of one block: long enough to waste little on the overlap, short enough to stay in cache.
 _BLOCK = 16_384
 _BATCH_SAMPLES = 131_072
+# The transform takes so many blocks at once through the processor's vectors, and what is left over one by
+# one, each of which takes as long: the results are the same to the bit.
+_LANES = 4
 
 
 def design_kernel(
@@ -128,18 +131,19 @@ class ZeroPhaseFilter:
         response = fft.rfft(self._centred_kernel(block), workers=1).real.astype(np.float32)
         per_block = step * self.up // self.down
         n_blocks = -(-n_out // per_block)
-        batch = max(1, _BATCH_SAMPLES // (block * self.up))
+        batch = _batch_of_blocks(block * self.up)
         buffer = np.zeros((batch, block * self.up), dtype=np.float32)
         for first in range(0, n_blocks, batch):
             count = min(batch, n_blocks - first)
             for i in range(count):
                 start = self.margin - self.reach + (first + i) * step
                 _copy_padded(samples[start : start + block], buffer[i, :: self.up])
-            spectrum = fft.rfft(buffer[:count], workers=1)
+            # Blocks of the batch before fill up the last one.
+            spectrum = fft.rfft(buffer[: min(batch, -(-count // _LANES) * _LANES)], workers=1)
             spectrum *= response
             filtered = fft.irfft(spectrum, n=block * self.up, overwrite_x=True, workers=1)
             begin = self.reach * self.up
-            kept = filtered[:, begin : begin + step * self.up : self.down]
+            kept = filtered[:count, begin : begin + step * self.up : self.down]
             part = out[first * per_block : (first + count) * per_block]
             part[:] = kept.reshape(-1)[: part.size]
         return out
@@ -156,6 +160,13 @@ class ZeroPhaseFilter:
         padded = np.zeros(block * self.up)
         padded[: self.kernel.size] = self.kernel * self.up
         return np.roll(padded, -(self.kernel.size // 2))
+
+
+def _batch_of_blocks(length: int) -> int:
+    """How many blocks of a length to transform at once: whole sets of lanes, but one of very long ones."""
+    if length > _BATCH_SAMPLES:
+        return 1
+    return -(-_BATCH_SAMPLES // length // _LANES) * _LANES
 
 
 def _copy_padded(source: npt.NDArray[np.float32], target: npt.NDArray[np.float32]) -> None:
