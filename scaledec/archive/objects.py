@@ -47,7 +47,7 @@ def read_object(base: Location, item: ArchiveObject) -> bytes:
 
 def has_changed(base: Location, item: ArchiveObject) -> bool:
     """Whether a local file is no longer what was listed; remote objects are looked at while they are read."""
-    if not base.is_local:
+    if not base.is_local or item.version == UNKNOWN_VERSION:
         return False
     try:
         status = key_below(base, item.key).path.stat()

@@ -223,6 +223,89 @@ def test_days_that_have_an_index_are_not_listed(bucket: tuple[Location, FaultPro
     assert plain.channels == (CHANNEL,)
 
 
+def test_files_that_an_index_tells_no_version_of_are_not_taken_for_changed(tmp_path: Path) -> None:
+    root = Location(str(tmp_path))
+    fill(root, "scedc", range(1))
+    write_index(root, "2021_063", [key_of("scedc", CHANNEL, 0).rpartition("/")[2]])
+    archive = Archive(root, "scedc")
+    (item,) = archive.listing().objects_for(CHANNEL, START_NS, START_NS + DAY_NS)
+    read = read_segment(archive, CHANNEL, [item], start_ns=START_NS, end_ns=START_NS + DAY_NS)
+    assert (read.objects_used, read.changed) == ((item,), ())
+
+
+ADVERSARIAL = [
+    # Stations of three to five letters, locations that are there, empty and marked, a leap day, lower case,
+    # digits where letters are usual, an end of a year.
+    ("scedc", "continuous_waveforms/2020/2020_366/CIQ0256HNZ01_2020366.ms", "CI.Q0256.01.HNZ", "2020-12-31"),
+    ("scedc", "continuous_waveforms/2017/2017_005/CICAC__HNZ___2017005.ms", "CI.CAC..HNZ", "2017-01-05"),
+    ("scedc", "continuous_waveforms/2020/2020_060/ZY2A___hhz2C_2020060.ms", "ZY.2A.2C.hhz", "2020-02-29"),
+    ("scedc", "continuous_waveforms/2017/2017_005/CI_____HNZ___2017005.ms", None, ""),
+    ("scedc", "continuous_waveforms/2019/2019_366/CICAC__HNZ___2019366.ms", None, ""),
+    ("scedc", "continuous_waveforms/2019/2019_000/CICAC__HNZ___2019000.ms", None, ""),
+    ("scedc", "continuous_waveforms/2019/2019_005/CICAC_HNZ___2019005.ms", None, ""),
+    ("scedc", "continuous_waveforms/2019/2019_005/CICAC__HNZ___2019005.ms.gz", None, ""),
+    (
+        "ncedc",
+        "continuous_waveforms/BK/2020/2020.366/CMB.BK.HHZ.00.D.2020.366",
+        "BK.CMB.00.HHZ",
+        "2020-12-31",
+    ),
+    ("ncedc", "continuous_waveforms/NC/2020/2020.060/KCPB.NC.EHZ..D.2020.060", "NC.KCPB..EHZ", "2020-02-29"),
+    ("ncedc", "continuous_waveforms/nc/2021/2021.001/q02.nc.ehz.--.D.2021.001", "nc.q02..ehz", "2021-01-01"),
+    ("ncedc", "continuous_waveforms/NC/2021/2021.366/KCPB.NC.EHZ..D.2021.366", None, ""),
+    ("ncedc", "continuous_waveforms/NC/2021/2021.001/KCPB.NC.EHZ.D.2021.001", None, ""),
+    ("ncedc", "continuous_waveforms/NC/2021/2021.001/KCPB.NC.EHZ..R.2021.001", None, ""),
+    (
+        "geonet",
+        "waveforms/miniseed/2020/2020.366/WEL.NZ/2020.366.WEL.10-HHZ.NZ.D",
+        "NZ.WEL.10.HHZ",
+        "2020-12-31",
+    ),
+    (
+        "geonet",
+        "waveforms/miniseed/2020/2020.060/TEPS.NZ/2020.060.TEPS.-BTZ.NZ.D",
+        "NZ.TEPS..BTZ",
+        "2020-02-29",
+    ),
+    ("geonet", "waveforms/miniseed/2020/2020.060/TEPS.NZ/2020.060.TEPS.----BTZ.NZ.D", None, ""),
+    ("geonet", "waveforms/miniseed/2019/2019.366/WEL.NZ/2019.366.WEL.10-HHZ.NZ.D", None, ""),
+    ("earthscope", "miniseed/IU/2020/366/ANMO.IU.2020.366", "IU.ANMO.00.BHZ", "2020-12-31"),
+    ("earthscope", "miniseed/IU/2020/366/ANMO.IU.2020.366#12", "IU.ANMO.00.BHZ", "2020-12-31"),
+    ("earthscope", "miniseed/7A/2020/060/w01.7A.2020.060", "7A.w01.00.BHZ", "2020-02-29"),
+    ("earthscope", "miniseed/IU/2021/366/ANMO.IU.2021.366", None, ""),
+    ("earthscope", "miniseed/IU/2020/366/ANMO.IU.2020.366#", None, ""),
+    ("earthscope", "miniseed/IU/2020/366/ANMO.IU.2020.366#1a", None, ""),
+    ("earthscope", "miniseed/IU/2020/366/ANMO.IU.2020.366.md5", None, ""),
+]
+
+
+@pytest.mark.parametrize(("layout", "key", "channel", "day"), ADVERSARIAL)
+def test_odd_keys_say_what_they_say_and_no_more(
+    tmp_path: Path, layout: str, key: str, channel: str | None, day: str
+) -> None:
+    root = Location(str(tmp_path))
+    archive = Archive(root, layout)
+    span = archive.nominal_span_ns(ArchiveObject(key, 1, "1"))
+    root.child(*key.split("/")).write_bytes(
+        record_bytes(
+            parse_time(day or "2020-01-01"), numbers(10), channel=ChannelId.parse(channel or "XX.AAA.00.HHN")
+        )
+    )
+    if channel is None:
+        assert span is None
+        with pytest.raises(ArchiveError):
+            archive.listing()
+        return
+    begin = parse_time(day)
+    assert span == (begin, begin + DAY_NS)
+    listing = archive.listing()
+    assert [str(found) for found in listing.channels] == [channel]
+    assert [item.key for item in listing.objects_for(listing.channels[0], begin, begin + DAY_NS)] == [key]
+    # Also where the days are known, and nothing above the stations is listed.
+    narrow = archive.listing([channel], begin, begin + DAY_NS)
+    assert narrow.n_objects == 1
+
+
 def test_an_index_that_cannot_be_read_says_how_to_do_without(tmp_path: Path) -> None:
     root = Location(str(tmp_path))
     fill(root, "scedc", range(1))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -177,3 +177,27 @@ def test_a_pattern_that_no_service_knows_is_told(service: Any) -> None:
 def test_a_server_without_services_is_told(web: str) -> None:
     with pytest.raises(ArchiveError, match=r"127\.0\.0\.1.*no FDSN"):
         Archive(Location(web, OPTIONS, QUICK), "fdsn").listing(["XX.AAA.00.BHZ"])
+
+
+def test_names_that_mean_something_in_a_url_lead_to_their_own_files(web: str, tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    names = ["a", "a#2", "a b", "a+b", "a%20b", "a?b", "\u00e4", "a&b;c"]
+    for number, name in enumerate(names):
+        (tmp_path / "some" / name).write_bytes(record_bytes(START_NS, numbers(10, number)))
+    archive = Archive(Location(f"{web}/some", OPTIONS, QUICK), "files")
+    listing = archive.listing()
+    assert listing.unreadable == ()
+    items = listing.objects_for(CHANNEL, START_NS, START_NS + DAY_NS)
+    # Keys are as the server writes them: names in a URL.
+    found = {unquote(item.key): archive.read(item) for item in items}
+    assert found == {name: (tmp_path / "some" / name).read_bytes() for name in names}
+
+
+def test_a_newer_version_of_a_station_day_is_taken_behind_http_too(web: str, tmp_path: Path) -> None:
+    folder = tmp_path / "miniseed" / "XX" / "2021" / "063"
+    folder.mkdir(parents=True)
+    for ending, count in (("", 10), ("#2", 20), ("#10", 30)):
+        (folder / f"AAA.XX.2021.063{ending}").write_bytes(record_bytes(START_NS, numbers(count)))
+    archive = Archive(Location(web, OPTIONS, QUICK), "earthscope")
+    (item,) = archive.listing([str(CHANNEL)]).objects_for(CHANNEL, START_NS, START_NS + DAY_NS)
+    assert archive.read(item) == record_bytes(START_NS, numbers(30))

@@ -98,7 +98,7 @@ class ScedcLayout(KeyedLayout):
     day_format: ClassVar[str] = "%Y_%j"
     day_name: ClassVar[re.Pattern[str]] = re.compile(r"\d{4}_(?P<day>\d{3})")
     _key: ClassVar[re.Pattern[str]] = re.compile(
-        r"(?:.*/)?(?P<net>\w\w)(?P<sta>\w{5})(?P<cha>\w{3})(?P<loc>\w\w)_(?P<year>\d{4})(?P<day>\d{3})\.ms"
+        r"(?:.*/)?(?P<net>\w\w)(?P<sta>[^\W_]\w{4})(?P<cha>\w{3})(?P<loc>\w\w)_(?P<year>\d{4})(?P<day>\d{3})\.ms"
     )
     _index_key: ClassVar[re.Pattern[str]] = re.compile(
         r"year_doy=(?P<year>\d{4})_(?P<day>\d{3})/[^/]+\.parquet"

@@ -32,6 +32,8 @@ _TRIES = 3
 class EarthscopeLayout(KeyedLayout):
     """``miniseed/NET/YEAR/DOY/STA.NET.YEAR.DOY``; of keys that end in ``#N`` the highest N counts.
 
+    A web server writes the mark as it stands in a URL, ``%23N``.
+
     Names do not tell channels. A pattern without wildcards names its channel; for any other the headers
     of a station's first and last wanted object are read, once, and kept in ``index``. The records of an
     object are ordered by channel as a rule, so a part of it would not do. A channel that is there in
@@ -47,7 +49,7 @@ class EarthscopeLayout(KeyedLayout):
     day_format: ClassVar[str] = "%j"
     day_name: ClassVar[re.Pattern[str]] = re.compile(r"(?P<day>\d{3})")
     _key: ClassVar[re.Pattern[str]] = re.compile(
-        r".*/(?P<sta>[^./]+)\.(?P<net>[^./]+)\.(?P<year>\d{4})\.(?P<day>\d{3})(?:#(?P<version>\d+))?"
+        r".*/(?P<sta>[^./]+)\.(?P<net>[^./]+)\.(?P<year>\d{4})\.(?P<day>\d{3})(?:(?:#|%23)(?P<version>\d+))?"
     )
 
     def parse(self, key: str) -> Name | None:

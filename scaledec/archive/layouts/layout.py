@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 import difflib
 import fnmatch
@@ -80,7 +81,7 @@ def date_of(day: int) -> dt.date:
 
 def day_of(year: str, day_of_year: str) -> int | None:
     """Days since 1970 of a year and a day of it, counted from 1; ``None`` if they are none."""
-    if not int(year) or not 1 <= int(day_of_year) <= 366:
+    if not int(year) or not 1 <= int(day_of_year) <= 365 + calendar.isleap(int(year)):
         return None
     return (dt.date(int(year), 1, 1) - _EPOCH).days + int(day_of_year) - 1
 
