@@ -26,7 +26,7 @@ from scaledec.numerics.coincidence import (
 from scaledec.progress import track
 from scaledec.queries.arrivals import Arrivals, Bound
 from scaledec.queries.scan import Found, scan
-from scaledec.queries.selection import Filters, chosen
+from scaledec.queries.selection import Filters, Selection, chosen
 from scaledec.queries.source import StoredLabels, has_names, length_ns
 from scaledec.store.datasets import open_labels
 from scaledec.vocabulary import ChannelId
@@ -71,8 +71,9 @@ def join_events(
     all windows: 1 is no relation.
 
     What chance would give is found by moving all events together by a random time, the same at all stations,
-    within the time of the labels (what leaves at its end comes in at its start). That keeps how events and
-    classes cluster in time; it does not tell an event apart from what happens at the same hour of the day.
+    within the time from the first labelled window to the last (what leaves at its end comes in at its
+    start). That keeps how events and classes cluster in time; it does not tell an event apart from what
+    happens at the same hour of the day.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def join_events(
     # Shares are of all windows, whichever classes are asked for.
     asked = range(len(source.names)) if wanted.labels is None else sorted(set(wanted.labels))
     wanted = dataclasses.replace(wanted, labels=None)
-    span = _span(source, wanted.start_ns, wanted.end_ns)
+    span = _span(source, wanted)
     inside = _events_of(events, span, min_magnitude)
     labels = open_labels(root, source.store.run, filters.get("storage_options"))
     arrivals = Arrivals(
@@ -150,9 +151,18 @@ def join_events(
     )
 
 
-def _span(source: StoredLabels, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
-    low, high = source.span_ns
-    return max(low, low if start_ns is None else start_ns), min(high, high if end_ns is None else end_ns)
+def _span(source: StoredLabels, wanted: Selection) -> tuple[int, int]:
+    """From the first labelled window to the end of the last: events moved beyond would meet nothing.
+
+    A store may reach far beyond what was recorded, so this is a pass of its own.
+    """
+    ends = [
+        (int(first), int(last))
+        for first, last in scan(source, wanted, lambda found: (found.start_ns[0], found.start_ns[-1]))
+    ]
+    if not ends:
+        raise ConfigError(f"no labelled window of run {source.store.run!r} fits")
+    return min(first for first, _ in ends), max(last for _, last in ends) + length_ns(source.windows)
 
 
 def _events_of(

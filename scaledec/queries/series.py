@@ -106,6 +106,7 @@ def join_series(
     asked = chosen(source.channels, source.names, filters).labels
     bin_ns, n_lags = _bin_ns(freq), _bin_ns(max_lag, zero=True) // _bin_ns(freq)
     counts = time_counts_of(source, freq, {**filters, "label": None})
+    counts = _recorded(counts)
     kind = measure if measure != "auto" else "count" if isinstance(source.windows, EventGrid) else "share"
     found = read_series(Location(series, series_options or {}), column, at)
     start_ns = counts.index.to_numpy().astype("datetime64[ns]").astype(np.int64)
@@ -137,6 +138,14 @@ def _bin_ns(text: str, *, zero: bool = False) -> int:
     if length < (0 if zero else 1):
         raise ConfigError(f"{text!r} is no length of time; expected one such as 10min, 1h or 1D")
     return length
+
+
+def _recorded(counts: pd.DataFrame) -> pd.DataFrame:
+    """From the first bin with a window to the last: a store may reach far beyond what was recorded."""
+    filled = np.flatnonzero(counts.to_numpy().sum(axis=1))
+    if not len(filled):
+        raise ConfigError("no labelled window fits")
+    return counts.iloc[filled[0] : filled[-1] + 1]
 
 
 def _measured(counts: Values, kind: str, of_events: bool) -> Values:

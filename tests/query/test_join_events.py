@@ -116,6 +116,23 @@ def test_a_class_of_events_stands_out_and_the_others_do_not(tmp_path: Path) -> N
     assert found["lift"][2] > found["chance_high"][2]
 
 
+def test_chance_is_asked_within_the_time_that_has_labels(tmp_path: Path) -> None:
+    """A day of labels in a store of 45: events moved to the empty days would say nothing."""
+    places = Places.at(str(tmp_path))
+    store = make_store(places, channels=CHANNELS[:1])
+    label = np.full((SHARD, 24), -1, np.int16)
+    label[3] = np.arange(24) % 3
+    value = np.full(label.shape, 0.5, np.float32)
+    state = np.where(label >= 0, WindowState.LABELLED, WindowState.NO_DATA).astype(np.uint8)
+    store.write_region(LabelBlock(0, 0, label, value, value, value, state))
+    catalogue = write_csv(tmp_path / "events.csv", np.array([3 * 24 + 2.5, 3 * 24 + 5.5, 30 * 24.0]))
+    found = join_events(str(tmp_path), catalogue, until="60", shifts=60)
+    assert found.events["windows"].tolist() == [1, 1]
+    # Each shift meets windows, so each tells something: p is a number of 61sts.
+    assert found.classes["p"][2] * 61 == pytest.approx(round(found.classes["p"][2] * 61))
+    assert found.classes["lift"].tolist() == [0, 0, 3]
+
+
 def test_p_values_of_events_that_have_nothing_to_do_with_the_labels_are_even(tmp_path: Path) -> None:
     """Labels in bouts and clustered events: what fools a test that takes windows for independent."""
     rng = np.random.default_rng(2)
