@@ -17,7 +17,7 @@ _BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("benchmarks.script",),
     ("benchmarks.workers",),
     ("benchmarks.ross",),
-    ("benchmarks.training", "--ray"),
+    ("benchmarks.training", "--ray", "--two-workers"),
     ("benchmarks.clustering",),
     ("benchmarks.networks",),
     ("benchmarks.labelling", "--ray", "2"),

@@ -34,7 +34,7 @@ def draw_training(path: Path, history: Sequence[Mapping[str, Any]], sight: Sight
         What the network makes of held-out windows after the last of them.
     """
     n = len(sight.windows)
-    with new_figure((3.0 + 1.25 * n + 3.0, 3.4)) as figure:
+    with new_figure((6.4 + 1.1 * n, 3.2)) as figure:
         figure.suptitle(f"after epoch {sight.epoch}", fontsize=9.5, x=0.01, ha="left")
         grid = figure.add_gridspec(2, n + 2, width_ratios=[2.6, *[1.0] * n, 2.6])
         _curve(figure.add_subplot(grid[:, 0]), history)
@@ -45,7 +45,7 @@ def draw_training(path: Path, history: Sequence[Mapping[str, Any]], sight: Sight
                 panel.imshow(stack[0].T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="viridis")
                 panel.set(xticks=[], yticks=[], ylabel=_ROWS[row] if column == 1 else "")
         _scatter(figure.add_subplot(grid[:, n + 1]), sight.embedding)
-        figure.tight_layout()
+        figure.set_layout_engine("constrained")
         return save_figure(figure, path)
 
 
@@ -58,6 +58,10 @@ def _curve(panel: Axes, history: Sequence[Mapping[str, Any]]) -> None:
         marker = "o" if len(epochs) == 1 else ""
         panel.plot(epochs, [m[name] for m in history], color=colour, label=told, linewidth=1.4, marker=marker)
     panel.set(yscale="log", xlabel="epoch", title="mean squared error")
+    # A logarithmic axis would write formulas, which figures here do not have.
+    panel.yaxis.set_major_formatter("{x:.3g}")
+    panel.yaxis.set_minor_formatter("{x:.3g}")
+    panel.locator_params(axis="x", integer=True)
     panel.legend(loc="upper right")
 
 
@@ -73,7 +77,7 @@ def _scatter(panel: Axes, embedding: npt.NDArray[np.float32]) -> None:
     share = 100 * np.square(x).sum(axis=0) / max(float(np.square(centred).sum()), 1e-300)
     panel.scatter(x[:, 0], x[:, 1], s=3.0, alpha=0.4, color=_POINT, linewidths=0)
     panel.set(
-        title=f"embedding of {len(x)} held-out windows",
-        xlabel=f"widest axis ({share[0]:.0f} % of variance)",
+        title=f"{len(x)} held-out windows, embedded",
+        xlabel=f"widest axis ({share[0]:.0f} %)",
         ylabel=f"second axis ({share[1]:.0f} %)",
     )

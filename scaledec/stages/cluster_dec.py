@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from scaledec.numerics.augment import Augmentation
 from scaledec.numerics.dec.assignment import kl_divergence, log_soft_assignment
@@ -264,7 +265,8 @@ class DecTraining:
         if x_hat is None:
             reconstruction = z_ND.new_zeros(())
         else:
-            reconstruction = (x_hat.float() - x_NPTF).square().flatten(1).mean(dim=1).sum()
+            # One kernel, where differences and squares of their own would go over all cells three times.
+            reconstruction = mse_loss(x_hat.float(), x_NPTF, reduction="sum") / self._data.cells
         log_q = log_soft_assignment(z_ND, self._centroids, self._settings.alpha)
         return reconstruction, kl_divergence(log_p.to(z_ND.device), log_q).sum()
 
