@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from scaledec.synthetic.labels import SimulatedLabels, write_simulated_labels
 from tests.browser import overflow_px, visit
 from tests.explore.serving import Served, served
+from tests.stages.small_cubes import channels_of, make_cube, small_config
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -68,7 +70,7 @@ def test_from_a_station_and_a_class_down_to_a_window(page: Served, browser: Any)
         assert 0 < sum(column(view, "counts", "n")) < everything
         assert set(column(view, "counts", "name")) == {"1 icequake, ice front"}
 
-        view.locator("select:visible").nth(1).select_option("XX.S01..HHN")
+        click(view, 1, 0.5, 0.7)  # the third row of the timeline
         wait_for(view, "spectrogram", f"data.image?.length == 1 && data.image[0][0] != {before}")
 
         click(view, 3, 0.5, 0.5)
@@ -83,3 +85,37 @@ def test_from_a_station_and_a_class_down_to_a_window(page: Served, browser: Any)
         assert overflow_px(view) == 0
         assert found.errors == []
         assert all(request.startswith(page.url) for request in found.requests), found.requests
+
+
+@pytest.mark.heavy
+def test_a_hundred_stations_and_thirty_classes_fit(browser: Any, tmp_path: Path) -> None:
+    many = SimulatedLabels(stations=100, channels_per_station=1, segments=40, window_s=256.0, classes=30)
+    store = write_simulated_labels(str(tmp_path), many)
+    labelled = sum(
+        int((store.read_region(index, 0, 40).label >= 0).sum()) for index in range(len(many.channels))
+    )
+    with (
+        served(str(tmp_path)) as page,
+        visit(browser, page.url, width=1280, height=900) as found,
+    ):
+        found.page.get_by_text(f"{labelled:,} windows with a label").wait_for(timeout=120_000)
+        assert sum(column(found.page, "counts", "n")) == labelled
+        assert overflow_px(found.page) == 0
+        height = found.page.evaluate("document.documentElement.scrollHeight")
+        assert height < 1800, "a timeline of a hundred rows scrolls by itself"
+        found.page.get_by_text("no Zarr store at").first.wait_for()
+        assert found.errors == []
+
+
+@pytest.mark.heavy
+def test_a_cube_without_labels_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
+    make_cube(small_config(tmp_path), channels_of(3), 4, empty=[(1, 2)])
+    with (
+        served(str(tmp_path)) as page,
+        visit(browser, page.url, width=1280, height=900) as found,
+    ):
+        wait_for(found.page, "spectrogram", "data.image?.length == 1")
+        wait_for(found.page, "timeline", "data.image?.length == 1")
+        found.page.get_by_text("No labels below this root yet").wait_for()
+        assert overflow_px(found.page) == 0
+        assert found.errors == []
