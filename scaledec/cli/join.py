@@ -12,6 +12,8 @@ from scaledec.cli.options import config_argument, load, show_table, verb
 from scaledec.cli.query import filter_options, filters_of
 
 if TYPE_CHECKING:
+    from scaledec.config import Config
+    from scaledec.queries.selection import Filters
     from scaledec.queries.series import How, Measure, SeriesJoin
 
 __all__ = ["COMMANDS"]
@@ -129,6 +131,7 @@ def join_series(
     from scaledec.queries.series import join_series as join
 
     config = load(config_path, overrides)
+    asked = filters_of(config, filters)
     found = join(
         config.root,
         series,
@@ -138,13 +141,13 @@ def join_series(
         max_lag=max_lag,
         how=how,
         measure=measure,
-        **filters_of(config, filters),
+        **asked,
     )
     for table, path in ((found.lags, lags_output), (found.bins.reset_index(), bins_output)):
         if path is not None:
             show_table(table.rename(columns=str), path, "rows")
     if figure_output is not None:
-        _draw(found, figure_output)
+        _draw(found, figure_output, config, asked)
     show_table(found.classes.round(4) if output is None else found.classes, output, "classes")
 
 
@@ -159,19 +162,13 @@ def _place(text: str) -> tuple[str, float | str]:
         return name, value
 
 
-def _draw(found: SeriesJoin, path: str) -> None:
+def _draw(found: SeriesJoin, path: str, config: Config, asked: Filters) -> None:
+    from scaledec.report.gather.view import RunView
     from scaledec.report.series import draw_series
 
-    drawn = draw_series(
-        Path(path),
-        bins=found.bins,
-        lags=found.lags,
-        names=found.names,
-        chance=found.chance,
-        series=f"{found.series.name} ({found.series.units})" if found.series.units else found.series.name,
-        measure=found.measure,
-        n_clusters=found.n_clusters,
-    )
+    run = asked["run"]
+    assert run is not None, "filters_of names the configuration's run where none is asked for"
+    drawn = draw_series(Path(path), found, RunView(config, run).looks.colours)
     click.echo(f"wrote {drawn}", err=True)
 
 

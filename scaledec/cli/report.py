@@ -28,13 +28,28 @@ __all__ = ["COMMANDS"]
     show_default=True,
     help="Cut raw samples of the windows shown from the archive.",
 )
+@click.option("--series", default=None, metavar="FILE", help="A time series to show beside the clusters.")
+@click.option("--series-column", default=None, help="Which column, variable or channel of it.")
 def report(
-    config_path: str, overrides: Sequence[str], run_name: str | None, output: Path | None, waveforms: bool
+    config_path: str,
+    overrides: Sequence[str],
+    run_name: str | None,
+    output: Path | None,
+    waveforms: bool,
+    series: str | None,
+    series_column: str | None,
 ) -> None:
     """Write a run as one HTML page that needs no network, and every figure as PNG and SVG."""
     from scaledec.pipeline.report import write_report
 
-    page = write_report(load(config_path, overrides), run_name, folder=output, waveforms=waveforms)
+    page = write_report(
+        load(config_path, overrides),
+        run_name,
+        folder=output,
+        waveforms=waveforms,
+        series=series,
+        series_column=series_column,
+    )
     click.echo(str(page))
 
 

@@ -27,6 +27,8 @@ def write_report(
     *,
     folder: str | os.PathLike[str] | None = None,
     waveforms: bool = True,
+    series: str | None = None,
+    series_column: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a run as one HTML page, and each figure as PNG and SVG; return the page.
@@ -41,6 +43,8 @@ def write_report(
         Where to write; made if it is not there. ``None``: ``report-RUN`` in the current folder.
     waveforms
         Whether raw samples of the windows shown are cut from the archive.
+    series, series_column
+        A time series (CSV, NetCDF, Zarr, miniSEED) to show beside the clusters, and which column of it.
     storage_options
         For a root.
 
@@ -55,6 +59,7 @@ def write_report(
     PosixPath('report-idec-7-599d82b0/index.html')
     """
     from scaledec.report.gather.view import RunView
+    from scaledec.report.sections.series import SeriesSource
     from scaledec.report.write import ReportOptions
     from scaledec.report.write import write_report as write
 
@@ -63,7 +68,8 @@ def write_report(
     settings = yaml.safe_dump(
         without_credentials(config.model_dump(mode="json")), sort_keys=False, allow_unicode=True
     )
-    options = ReportOptions(settings, _versions(places, run), waveforms)
+    shown = None if series is None else SeriesSource(series, series_column)
+    options = ReportOptions(settings, _versions(places, run), waveforms, shown)
     return write(RunView(config, run), Path(folder) if folder else default_folder(run), options)
 
 

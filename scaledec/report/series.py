@@ -12,14 +12,15 @@ import pandas as pd
 
 from scaledec.report.canvas import drawable, new_figure, save_figure, shortened
 from scaledec.report.figures.parts import days, line_colour, time_axis
-from scaledec.report.palette import class_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
 
-__all__ = ["draw_series"]
+    from scaledec.queries.series import SeriesJoin
+
+__all__ = ["draw_series", "series_figure"]
 
 _WIDTH_IN, _ROW_IN, _TOP_IN, _BOTTOM_IN = 11.0, 0.95, 0.5, 0.6
 _SERIES_COLOUR = "#333333"
@@ -27,8 +28,22 @@ _CHANCE_COLOUR = "#8a8a8a"
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 
 
-def draw_series(
-    path: Path,
+def draw_series(path: Path, found: SeriesJoin, colours: Sequence[str]) -> Path:
+    """Write :func:`series_figure` as PNG or SVG; ``colours`` of all clusters of the run, index = label."""
+    units = f" ({found.series.units})" if found.series.units else ""
+    figure = series_figure(
+        bins=found.bins,
+        lags=found.lags,
+        names=found.names,
+        chance=found.chance,
+        series=f"{found.series.name}{units}",
+        measure=found.measure,
+        colours=colours,
+    )
+    return save_figure(figure, path)
+
+
+def series_figure(
     *,
     bins: pd.DataFrame,
     lags: pd.DataFrame,
@@ -36,14 +51,12 @@ def draw_series(
     chance: Sequence[float],
     series: str,
     measure: str,
-    n_clusters: int,
-) -> Path:
+    colours: Sequence[str],
+) -> Figure:
     """Draw the series above a row a class: bins over time at the left, correlation by lag at the right.
 
     Parameters
     ----------
-    path
-        PNG or SVG.
     bins, lags, chance
         As :class:`~scaledec.queries.series.SeriesJoin` has them.
     names
@@ -52,11 +65,11 @@ def draw_series(
         Its name and units.
     measure
         ``share`` or ``count``.
-    n_clusters
-        Of the run, which decides colours.
+    colours
+        Of all clusters of the run, index = label.
     """
     labels = [int(label) for label in bins.columns if label != "series"]
-    colours = [line_colour(class_colours(n_clusters)[label]) for label in labels]
+    lines = [line_colour(colours[label]) for label in labels]
     n_rows = 1 + len(labels)
     size = _WIDTH_IN, _TOP_IN + _BOTTOM_IN + _ROW_IN * n_rows
     with new_figure(size) as figure:
@@ -75,7 +88,7 @@ def draw_series(
         top = figure.add_subplot(grid[0, 0])
         _draw_bins(top, bins, bins["series"].to_numpy(), _SERIES_COLOUR, series, span, told=False)
         limit = _limit(lags, chance)
-        for row, (label, colour, name) in enumerate(zip(labels, colours, names, strict=True), start=1):
+        for row, (label, colour, name) in enumerate(zip(labels, lines, names, strict=True), start=1):
             is_last = row == len(labels)
             left = figure.add_subplot(grid[row, 0])
             _draw_bins(left, bins, bins[label].to_numpy(), colour, name, span, told=is_last)
@@ -83,7 +96,7 @@ def draw_series(
             right = figure.add_subplot(grid[row, 1])
             _draw_lags(right, lags[lags["label"] == label], colour, chance[row - 1], limit, told=is_last)
         _tell(figure, grid[0, 1], measure)
-        return save_figure(figure, path)
+        return figure
 
 
 def _span(bins: pd.DataFrame) -> tuple[np.datetime64, np.datetime64]:

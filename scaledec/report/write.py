@@ -19,6 +19,7 @@ from scaledec.report.sections.agreement import contingency_section, metric_secti
 from scaledec.report.sections.clusters import dashboard_section, gallery_section, table_of_clusters
 from scaledec.report.sections.place import map_section
 from scaledec.report.sections.section import Section
+from scaledec.report.sections.series import SeriesSource, series_section
 from scaledec.report.sections.space import (
     distance_section,
     projection_section,
@@ -46,6 +47,8 @@ class ReportOptions:
     """Of the libraries that the run was made with."""
     waveforms: bool = True
     """Whether raw samples of the gallery's windows are cut from the archive."""
+    series: SeriesSource | None = None
+    """An environmental time series that is shown beside the clusters."""
 
 
 def write_report(view: RunView, folder: Path, options: ReportOptions) -> Path:
@@ -80,6 +83,7 @@ def _makers(options: ReportOptions) -> Sequence[Callable[[RunView], Section]]:
         timeline_section,
         heatmap_section,
         map_section,
+        lambda view: series_section(view, options.series),
         distance_section,
         sorted_section,
         projection_section,

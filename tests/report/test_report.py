@@ -7,12 +7,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scaledec.errors import StoreNotFoundError
 from scaledec.location import Location
 from scaledec.pipeline.report import config_of_run, write_report
 from scaledec.places import Places
+from scaledec.report.canvas import save_figure
+from scaledec.report.gather.view import RunView
+from scaledec.report.sections.series import SeriesSource, series_section
 from scaledec.stages.select_k import KRow, KSelection, keep_selection, kept_selection
 from tests.browser import overflow_px, visit
 from tests.report.making import HARD_NAME, RUN, Made, make_run
@@ -130,3 +134,22 @@ def test_a_kept_table_of_numbers_of_clusters_is_read_back(tmp_path: Path) -> Non
     assert math.isnan(found.rows[0].silhouette)
     assert found.rows[1:] == SELECTION.rows[1:]
     assert found.choices() == SELECTION.choices()
+
+
+def test_a_series_stands_beside_clusters_or_the_page_says_why_not(tmp_path: Path) -> None:
+    config = make_run(
+        tmp_path, Made(cube=False, training=False, model=False, metrics=False, stations=1, segments=40)
+    )
+    table = tmp_path / "wind.csv"
+    hours = np.datetime64("2020-01-01T00:30", "s") + np.arange(80) * np.timedelta64(1, "h")
+    table.write_text("time,wind\n" + "".join(f"{t}Z,{i % 7}\n" for i, t in enumerate(hours)))
+    view = RunView(config, RUN)
+    shown = series_section(view, SeriesSource(str(table)))
+    assert [picture.name for picture in shown.pictures] == ["environment"]
+    assert [row[0] for row in shown.tables[0].rows] == list(view.looks.full_names)
+    save_figure(shown.pictures[0].draw(), tmp_path / "series.svg")
+    none = series_section(view, SeriesSource(str(table), "tide"))
+    assert none.missing.startswith("The series is not shown: ")
+    assert "wind" in none.missing
+    assert not none.pictures
+    assert "--series" in series_section(view, None).missing
