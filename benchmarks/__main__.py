@@ -22,6 +22,7 @@ _BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("benchmarks.networks",),
     ("benchmarks.labelling", "--ray", "2"),
     ("benchmarks.coordinator",),
+    ("benchmarks.asking",),
 )
 
 

@@ -20,6 +20,8 @@ __all__ = ["COMMANDS", "filter_options", "filters_of"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_QUAKEML = (".xml", ".quakeml", ".qml")
+
 _FILTERS = (
     click.option("--run", default=None, help="Name of the run; the configuration's by default."),
     click.option("--channel", multiple=True, help="Glob over NET.STA.LOC.CHA; may be repeated."),
@@ -126,15 +128,23 @@ def query(
     if not as_episodes and (max_gap is not None or min_windows != 1 or associate is not None):
         raise click.UsageError("--max-gap, --min-windows and --associate are of --episodes")
     ending = Path(output).suffix.lower() if output else ""
+    if ending == ".geojson" and count_by is not None:
+        raise click.UsageError("GeoJSON has counts by station and label: leave --count-by out")
     if waveforms is not None and (count_by is not None or ending == ".geojson"):
         raise click.UsageError("--waveforms are those of windows or --episodes, not of counts")
     if ending == ".geojson":
         _geojson(config, filters, str(output), (max_gap, min_windows) if as_episodes else None)
         return 0
+    if ending in _QUAKEML and not as_episodes:
+        raise click.UsageError("QuakeML holds episodes: give --episodes (with --max-gap, --min-windows)")
+    if output is not None and ending not in _QUAKEML:
+        from scaledec.queries.tables import check_ending
+
+        check_ending(output)  # before the work
     what = "episodes" if as_episodes else "counts" if count_by else "windows"
     table = _table(config, filters, count_by, (max_gap, min_windows) if as_episodes else None, limit)
-    if ending in (".xml", ".quakeml", ".qml"):
-        _quakeml(table, str(output), str(filters["run"]), associate, as_episodes)
+    if ending in _QUAKEML:
+        _quakeml(table, str(output), str(filters["run"]), associate)
     elif output is not None or waveforms is None:
         show_table(table, output, what)
     return 0 if waveforms is None else _waveforms(config, str(filters["run"]), table, waveforms, margin)
@@ -200,11 +210,9 @@ def _geojson(
         click.echo(f"{nowhere} of them have no coordinates: archive.stationxml would tell them", err=True)
 
 
-def _quakeml(table: DataFrame, output: str, run: str, associate: float | None, as_episodes: bool) -> None:
+def _quakeml(table: DataFrame, output: str, run: str, associate: float | None) -> None:
     from scaledec.queries.events_of import write_episodes_quakeml
 
-    if not as_episodes:
-        raise click.UsageError("QuakeML holds episodes: give --episodes (with --max-gap, --min-windows)")
     n_events = write_episodes_quakeml(table, output, run=run, associate_s=associate)
     click.echo(f"wrote {len(table)} episodes as {n_events} events to {output}", err=True)
 

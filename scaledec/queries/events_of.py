@@ -14,9 +14,7 @@ from scaledec.errors import ConfigError
 from scaledec.queries.tables import write_whole
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ChannelId
 
-__all__ = ["QUAKEML_ENDINGS", "events_of", "write_episodes_quakeml"]
-
-QUAKEML_ENDINGS = (".xml", ".quakeml", ".qml")
+__all__ = ["events_of", "write_episodes_quakeml"]
 
 
 def write_episodes_quakeml(

@@ -11,7 +11,9 @@ import pandas as pd
 from scaledec.errors import ConfigError
 from scaledec.store.open import store_errors
 
-__all__ = ["write_table", "write_whole"]
+__all__ = ["check_ending", "write_table", "write_whole"]
+
+_ENDINGS = (".csv", ".parquet", ".json", ".jsonl")
 
 
 def write_table(table: pd.DataFrame, path: str) -> None:
@@ -36,10 +38,15 @@ def write_table(table: pd.DataFrame, path: str) -> None:
         ".json": lambda to: _as_text(table).to_json(to, **as_json),
         ".jsonl": lambda to: _as_text(table).to_json(to, lines=True, **as_json),
     }
+    write_whole(path, writers[check_ending(path)])
+
+
+def check_ending(path: str) -> str:
+    """The ending that says how a table is written; ``ConfigError`` if it is another one."""
     ending = Path(path).suffix.lower()
-    if ending not in writers:
-        raise ConfigError(f"cannot tell how to write {path!r}; expected an ending of {', '.join(writers)}")
-    write_whole(path, writers[ending])
+    if ending not in _ENDINGS:
+        raise ConfigError(f"cannot tell how to write {path!r}; expected an ending of {', '.join(_ENDINGS)}")
+    return ending
 
 
 def write_whole(path: str, write: Callable[[Path], object]) -> None:

@@ -13,12 +13,13 @@ from scaledec.ledger.ledger import Ledger
 from scaledec.pipeline.check import verify
 from scaledec.pipeline.run import cluster, label, pretrain
 from scaledec.places import Places
+from scaledec.queries.accessor import open_labels
 from scaledec.queries.rows import query
+from scaledec.queries.statistics import class_statistics
 from scaledec.report.canvas import save_figure
 from scaledec.report.gather.view import RunView
 from scaledec.report.sections.clusters import gallery_section
 from scaledec.store.cube import CubeStore
-from scaledec.store.datasets import open_labels
 from scaledec.vocabulary import ChannelId
 from tests.stages.small_cubes import cube_results, make_cube, small_config
 
@@ -106,3 +107,19 @@ def test_a_new_component_redoes_the_labels_of_its_sensor_alone(config: Config) -
     ledger.append(result for key, result in results.items() if key.startswith(str(east)))
     assert f"{N_SEGMENTS // 2} shards labelled" in label(config).message
     assert "XX.C..HH?" in set(query(config.root)["channel"])
+
+
+def test_sensors_are_asked_as_channels_are(config: Config) -> None:
+    label(config)
+    found = class_statistics(config.root, sample=40)
+    assert list(found["sampled"]) == [40, 40]
+    assert (found["stations"] >= 2).all()
+    # Two loud components of every three, 20 dB above the third: 9 frequencies of 0.5 Hz above 0 Hz but one.
+    np.testing.assert_allclose(found["amplitude_median"], np.sqrt(102 * 1.11 * 4), rtol=0.1)
+    labels = open_labels(config.root)
+    window = labels.scaledec.spectrogram("XX.B..HH?", "2020-01-01T00:10:20")
+    assert window.dims == ("plane", "frame", "frequency")
+    loudness = window.mean(["frame", "frequency"]).sel(plane=["N", "E"])
+    assert abs(loudness.diff("plane").item()) > 15
+    counts = labels.sel(channel="XX.A..HH?").scaledec.counts("10min")
+    np.testing.assert_array_equal(counts.sum("cluster"), 37)

@@ -4,9 +4,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import obspy
+import pandas as pd
 import pytest
 
 import scaledec as sd
+from scaledec.archive.archive import Archive
 from scaledec.archive.catalog import read_catalog
 from scaledec.cli.main import main
 from scaledec.config import Config, dump_config
@@ -15,6 +18,7 @@ from scaledec.ledger.ledger import Ledger
 from scaledec.location import Location
 from scaledec.pipeline.cube import plan_of_cube
 from scaledec.places import Places
+from scaledec.queries.waveforms import save_waveforms
 from scaledec.vocabulary import ChannelId, format_time, parse_time
 from tests.archive.station_making import Epoch, station_xml
 from tests.stages.cube_archives import START_NS
@@ -70,8 +74,26 @@ def test_planted_events_are_found_clustered_labelled_and_queried_at_their_times(
     assert len(table) == 25
     np.testing.assert_array_equal(table["onset"], found["start"][:25])
     assert (sd.detections(config.root, start="2021-03-02", end="2021-03-03")["value"] > 8).all()
+    assert_events_are_asked_like_windows(config, found, folder)
     again = sd.run(config)
     assert "0 segments written" in again[0].message
+
+
+def assert_events_are_asked_like_windows(config: Config, found: pd.DataFrame, folder: Path) -> None:
+    statistics = sd.class_statistics(config.root, sample=100)
+    assert statistics["sampled"].sum() == 60
+    assert statistics["peak_frequency_hz_median"].dropna().between(3, 5).all()  # bursts of 4 Hz
+    labels = sd.open_labels(config.root)
+    assert labels.scaledec.counts("1D").sum("cluster").to_numpy().tolist() == [20, 20, 20]
+    event = found.iloc[7]
+    window = labels.scaledec.spectrogram(event["channel"], event["start"] + pd.Timedelta(seconds=3))
+    assert window["start"] == event["start"]
+    assert float(window.mean("frame").idxmax("frequency")) == pytest.approx(4, abs=1)
+    archive = Archive(Location(str(folder / "sds")), "sds")
+    saved = save_waveforms(archive, found.head(3), folder / "waveforms")
+    assert (saved.written, saved.failures) == (3, ())
+    sizes = [len(obspy.read(str(path))[0]) for path in sorted((folder / "waveforms").iterdir())]
+    assert sizes == [8 * 20] * 3
 
 
 def test_the_command_line_writes_detections_to_a_file(folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scaledec.config import parse_config
 from scaledec.pipeline.run import run
 from scaledec.queries.rows import query
+from scaledec.queries.statistics import class_statistics
 from scaledec.store.datasets import open_cube
 from tests.archive.foreign_cubes import decibels, times, write_foreign
 
@@ -66,3 +67,8 @@ def test_a_foreign_cube_is_labelled_and_queried_like_any_other(tmp_path: Path) -
     assert all(counts.max() >= 0.99 * counts.sum() for counts in ordinary)
     cube = open_cube(str(tmp_path / "root"))
     assert cube["power"].attrs["comment"] == "in the units of the cube it was imported from"
+    statistics = class_statistics(str(tmp_path / "root"), sample=50)
+    assert set(statistics["amplitude_units"]) == {"root of imported power x Hz"}
+    quiet, loudest = np.sort(statistics["amplitude_median"])
+    assert loudest > 3 * quiet
+    assert statistics["peak_frequency_hz_median"].max() >= 17.5  # loud are the six highest frequencies

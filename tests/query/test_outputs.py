@@ -202,6 +202,8 @@ def test_the_ending_makes_maps_and_catalogs(
     assert run(config_path, "-o", str(tmp_path / "w.xml")) == 2
     assert "give --episodes" in capsys.readouterr().err
     assert run(config_path, "--max-gap", "3") == 2
+    assert run(config_path, "--count-by", "hour", "-o", str(tmp_path / "h.geojson")) == 2
+    assert run(config_path, "-o", str(tmp_path / "w.xlsx")) == 1
     assert run(config_path, "--count-by", "label", "--episodes") == 2
     assert run(config_path, "--hours", "25") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.geojson", "e.xml", "w.geojson"]
