@@ -47,9 +47,7 @@ QUESTIONS: Mapping[str, Callable[[str], Any]] = {
     "windows of a channel and a day": lambda root: query(
         root, channel="ZS.S007..HHZ", start="2021-06-01", end="2021-06-02"
     ),
-    "windows of a class at night, first million": lambda root: query(
-        root, label=3, hours="22-4", limit=1_000_000
-    ),
+    "windows of a class at night": lambda root: query(root, label=3, hours="22-4", limit=1_000_000),
 }
 """What is asked of a root."""
 
