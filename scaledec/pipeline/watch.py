@@ -41,7 +41,8 @@ def watched(compute: ComputeConfig, run: Location, stage: str, on_report: OnRepo
             listeners.append(_Painter(run, compute.pictures_every))
 
         def tell(metrics: Metrics) -> None:
-            for listener in listeners:
+            # Where an epoch is at a checkpoint within it says nothing that could be drawn.
+            for listener in listeners if "windows" not in metrics else (on_report,):
                 listener(metrics)
 
         yield tell

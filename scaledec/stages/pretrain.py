@@ -87,13 +87,12 @@ def _pretrain(session: TrainingSession, job: PretrainJob) -> PretrainOutcome:
     saved_at = time.monotonic()
 
     while not progress.is_over(job):
-        started = time.monotonic()
+        started, ahead = time.monotonic(), progress.steps * job.batch
         training_loss = _train_epoch(session, job, progress, training_windows)
         seconds = time.monotonic() - started
         validation_loss = _mean_error(session, job, progress, validation_windows)
-        metrics = progress.record(
-            training_loss, validation_loss, job.learning_rate, seconds, len(training_windows) / seconds
-        )
+        rate = (len(training_windows) - ahead) / seconds
+        metrics = progress.record(training_loss, validation_loss, job.learning_rate, seconds, rate)
         if job.shown_every and session.rank == 0 and progress.epoch % job.shown_every == 0:
             write_sight(job.run, progress.network, validation_windows, progress.epoch)
         is_due = time.monotonic() - saved_at >= job.checkpoint_interval_s
@@ -123,6 +122,10 @@ class _Progress:
     """Weights of the epoch with the least validation loss."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One entry an epoch, as in the metrics file."""
+    steps: int = 0
+    """Optimiser steps of the epoch that has begun, up to its last checkpoint."""
+    squares: float = 0.0
+    """Sum of the errors met in these steps, over all ranks."""
 
     @classmethod
     def start(cls, session: TrainingSession, job: PretrainJob) -> _Progress:
@@ -178,7 +181,8 @@ class _Progress:
         """Write a checkpoint."""
         tensors = with_prefix("network", self.network.state_dict()) | with_prefix("best", self.best)
         tensors |= with_prefix("optimiser", optimiser_tensors(self.optimiser))
-        save_state(folder, tensors, {"fingerprint": job.fingerprint, "history": self.history})
+        values = {"history": self.history, "steps": self.steps, "squares": self.squares}
+        save_state(folder, tensors, {"fingerprint": job.fingerprint, **values})
 
     def _load(self, folder: Path, job: PretrainJob) -> None:
         tensors, values = load_state(folder)
@@ -187,6 +191,7 @@ class _Progress:
         restore_optimiser(self.optimiser, without_prefix("optimiser", tensors))
         self.best = without_prefix("best", tensors)
         self.history = values["history"]
+        self.steps, self.squares = values.get("steps", 0), values.get("squares", 0.0)
 
     def take_best(self) -> PretrainOutcome:
         """Go back to the best weights, and say how it ended."""
@@ -213,18 +218,23 @@ def _model(
 def _train_epoch(
     session: TrainingSession, job: PretrainJob, progress: _Progress, windows: TrainingData
 ) -> float:
-    """One pass over the training windows; the mean squared error met on the way, over all ranks."""
+    """The rest of a pass over the training windows; the mean squared error met on the way, over all ranks."""
     network, optimiser = progress.network, progress.optimiser
-    cells = windows.cells
+    cells, done = windows.cells, progress.steps
+    between = max(1, job.checkpoint_windows // job.batch)
+    n_steps = -(-len(windows) // job.batch)
     total = torch.zeros((), dtype=torch.float64, device=session.device)
     moved = Moved.of(job.augmentation, len(windows), seed=job.seed, epoch=progress.epoch)
-    for batch in windows.shuffled(
+    batches = windows.shuffled(
         batch=job.batch,
         seed=job.seed,
         epoch=progress.epoch,
         rank=session.rank,
         world_size=session.world_size,
-    ):
+    )
+    for step, batch in enumerate(batches, start=1):
+        if step <= done:
+            continue
         x_NPTF = moved(batch)
         with forward_pass(job.precision, session.device):
             x_hat_NPTF, _ = network(x_NPTF, Noise(job.seed, progress.epoch, batch.position))
@@ -235,9 +245,24 @@ def _train_epoch(
         sum_gradients(session, network.parameters())
         optimiser.step()
         total += loss.detach() * batch.n_global
-    mean = float(session.all_reduce(total)) / len(windows)
+        if step % between == 0 and step < n_steps:
+            _checkpoint_within(session, job, progress, step, total)
+    mean = (progress.squares + float(session.all_reduce(total))) / len(windows)
+    progress.steps, progress.squares = 0, 0.0
     _check_finite(mean, "training", job, progress)
     return mean
+
+
+def _checkpoint_within(
+    session: TrainingSession, job: PretrainJob, progress: _Progress, step: int, total: Tensor
+) -> None:
+    """Keep where an epoch is, on all ranks at the same step; the sum of errors goes on from zero."""
+    progress.squares += float(session.all_reduce(total))
+    total.zero_()
+    progress.steps = step
+    _check_finite(progress.squares, "training", job, progress)
+    told = {"epoch": progress.epoch, "windows": step * job.batch}
+    session.report(told, lambda folder: progress.save(folder, job))
 
 
 def _mean_error(

@@ -55,6 +55,9 @@ class PretrainJob:
     checkpoint_interval_s: float = 5.0
     """A checkpoint after the first epoch that ends this long after the last one: 0 keeps every epoch."""
 
+    checkpoint_windows: int = 2**18
+    """Within an epoch, a checkpoint after so many windows each: an epoch may take hours."""
+
     @classmethod
     def from_config(cls, config: Config, run: Location, source: WindowSource) -> PretrainJob:
         """The job that a configuration describes."""

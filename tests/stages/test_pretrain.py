@@ -142,6 +142,37 @@ def test_a_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(tmp_path: Pat
     assert model_bytes(resumed) == model_bytes(whole)
 
 
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_an_epoch_that_was_interrupted_goes_on_where_its_last_checkpoint_was(
+    tmp_path: Path, world_size: int
+) -> None:
+    # 275 windows in 9 batches: checkpoints within an epoch after the second, fourth, sixth and eighth.
+    plain, whole, resumed = (job(tmp_path / name, epochs=3) for name in ("plain", "whole", "resumed"))
+    train(plain)
+    whole, resumed = (replace(j, checkpoint_windows=64) for j in (whole, resumed))
+    reported: list[Metrics] = []
+    train(whole, reported.append)
+    assert [m["windows"] for m in reported if "windows" in m][:4] == [64, 128, 192, 256]
+    assert model_bytes(whole)[0] == model_bytes(plain)[0]
+    for at in ((0, 128), (0, 256), (1, 64)):
+
+        def stop(metrics: Metrics, at: tuple[int, int] = at) -> None:
+            if (metrics["epoch"], metrics.get("windows")) == at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(resumed, stop)
+    again: list[Metrics] = []
+    train(resumed, again.append)
+    assert (again[0]["epoch"], again[0]["windows"]) == (1, 128)
+    assert losses(resumed) == losses(whole)
+    assert model_bytes(resumed) == model_bytes(whole)
+    if world_size > 1:
+        ranks = replace(whole, run=Location(str(tmp_path / "ranks")))
+        run_ranks(world_size, lambda session: pretrain_loop(session, ranks))
+        np.testing.assert_allclose(losses(ranks), losses(whole), rtol=2e-4)
+
+
 def test_a_run_killed_between_checkpoints_repeats_the_epochs_after_the_last_one(tmp_path: Path) -> None:
     whole, resumed = job(tmp_path / "whole"), job(tmp_path / "resumed")
     train(whole)
