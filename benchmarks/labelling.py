@@ -3,11 +3,11 @@
     python -m benchmarks.labelling
 
 A segment is a day at 100 Hz: 67,500 frames of 129 frequencies in float16, cut into 1,055 windows of 64
-frames; the network is the default one, the cube has 101,280 windows. A bare process reads a day, cuts it,
-normalises, encodes (channels last) and assigns, and checks and writes nothing. As many of them as there are
-actors take turns with the label stage, with the same settings of the allocator; the median of the rounds
-counts. The stage is measured once its actors are up: from the first label written to the last but one
-round of tasks.
+frames; the network is the default one, the cube has 101,280 windows in shards of twelve days. A bare
+process reads a day, cuts it, normalises, encodes (channels last) and assigns, and checks and writes nothing.
+As many of them as there are actors take turns with the label stage, with the same settings of the allocator;
+the median of the rounds counts. The stage is measured once its actors are up: from the first label written
+to the last but one round of tasks.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from scaledec.training.saved_model import SavedModel
 from scaledec.vocabulary import ChannelId, LabelTask, TaskResult, parse_time, task_key
 
 RUN = "benchmark"
-N_CHANNELS, N_DAYS, DAYS_A_SHARD = 8, 12, 4
+N_CHANNELS, N_DAYS, DAYS_A_SHARD = 8, 12, 12
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--workers", type=int, default=2, help="actors, and bare processes")
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--turns", type=int, default=3, help="times the cube is labelled in a round")
+    arguments.add_argument("--turns", type=int, default=4, help="times the cube is labelled in a round")
     options = arguments.parse_args()
     os.environ.update(MALLOC_SETTINGS)  # for the processes that are started from here
     with tempfile.TemporaryDirectory() as folder:

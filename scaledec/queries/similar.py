@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -147,7 +148,8 @@ def _window_query(store: LabelStore, channel: str, moment: Instant, apart_s: flo
     """The labelled window of a channel that holds a time, the last one to start where several do."""
     known = [str(name) for name in store.extent.channels]
     if channel not in known:
-        chosen_channels(channel.replace("*", ""), store.extent.channels)  # names the nearest ones
+        near = difflib.get_close_matches(channel, known, n=3, cutoff=0.0)
+        raise ConfigError(f"no channel is named {channel!r}; nearest: {', '.join(near)}")
     index, extent, grid = known.index(channel), store.extent, store.grid
     moment_ns = chosen_instant("like", moment)
     assert moment_ns is not None

@@ -138,6 +138,7 @@ def test_names_of_clusters_are_understood_and_shown(root: str) -> None:
         ({"nearest_to": 1, "like": ("x", "y")}, "either a cluster"),
         ({"nearest_to": 7}, "labels 0 to 2"),
         ({"like": ("CM.BAR2.00.HHX", "2020-01-01")}, r"nearest: CM\.BAR2\.00\.HH"),
+        ({"like": ("CM.BAR2.00.HH?", "2020-01-01")}, r"no channel is named 'CM\.BAR2\.00\.HH\?'"),
         ({"like": (str(HHZ), "soon")}, "expected a time"),
         ({"like": (str(HHZ), "2021-01-01")}, "no window lies there"),
         ({"like": (str(HHN), "2020-01-01T03:07:00")}, "it is no data"),
