@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,26 @@ from scaledec.training.saved_model import SavedModel
 from scaledec.vocabulary import LabelTask, TaskResult, WindowState
 
 __all__ = ["LabelContext", "Labeller", "label_task"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some windows of one segment."""
+
+    row: int
+    """Of the segment in its task."""
+    chosen: npt.NDArray[np.int64]
+    """Numbers of the windows."""
+    windows: npt.NDArray[Any]
+    """Their power, shape (chosen, [plane,] frame, frequency)."""
+
+    @classmethod
+    def of(cls, row: int, segment: SegmentWindows, chosen: npt.NDArray[np.int64]) -> _Part:
+        return cls(row, chosen, segment.gather(chosen))
+
+    def alone(self) -> _Part:
+        """The same without the segment behind it, to wait until other segments' windows fill a batch."""
+        return _Part(self.row, self.chosen, self.windows.copy())
 
 
 class Labeller:
@@ -61,22 +83,23 @@ class Labeller:
         StoreError
             If a segment of the cube cannot be read.
         """
-        block = self._unlabelled(task)
+        block, step = self._unlabelled(task), self.context.batch
+        waiting: list[_Part] = []
         for row, segment in self._segments(task):
             block.state[row] = segment.state
             chosen = np.flatnonzero(block.state[row] == WindowState.LABELLED)
             if block.onset is not None and segment.onset_ns is not None:
                 block.onset[row] = segment.onset_ns
-            if not len(chosen):
-                continue
-            z_ND = self._embed(segment, chosen)
-            found = self._model.assign(z_ND)
-            block.label[row, chosen] = found.label
-            block.confidence[row, chosen] = found.confidence
-            block.distance[row, chosen] = found.distance
-            block.outlier[row, chosen] = found.outlier
-            if block.embedding is not None:
-                block.embedding[row, chosen] = z_ND
+            for start in range(0, len(chosen), step):
+                part = _Part.of(row, segment, chosen[start : start + step])
+                if len(part.chosen) == step:
+                    self._label(block, [part])
+                    continue
+                waiting.append(part.alone())
+                if sum(len(part.chosen) for part in waiting) >= step:
+                    self._label(block, waiting)
+                    waiting = []
+        self._label(block, waiting)
         return block
 
     def run(self, task: LabelTask) -> TaskResult:
@@ -111,12 +134,21 @@ class Labeller:
         for time_index, segment in zip(times, read_ahead(read, times), strict=True):
             yield time_index - task.first_time_index, segment
 
-    def _embed(self, segment: SegmentWindows, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Embedding of the chosen windows, shape (chosen, latent)."""
-        step = self.context.batch
-        starts = range(0, len(chosen), step)
-        parts = (segment.gather(chosen[i : i + step]) for i in starts)
-        return np.concatenate([self._model.embed(x, precision=self.context.precision) for x in parts])
+    def _label(self, block: LabelBlock, parts: Sequence[_Part]) -> None:
+        """Enter what the model says of some windows."""
+        if not parts:
+            return
+        windows = parts[0].windows if len(parts) == 1 else np.concatenate([part.windows for part in parts])
+        z_ND = self._model.embed(windows, precision=self.context.precision)
+        found = self._model.assign(z_ND)
+        rows = np.repeat([part.row for part in parts], [len(part.chosen) for part in parts])
+        at = rows, np.concatenate([part.chosen for part in parts])
+        block.label[at] = found.label
+        block.confidence[at] = found.confidence
+        block.distance[at] = found.distance
+        block.outlier[at] = found.outlier
+        if block.embedding is not None:
+            block.embedding[at] = z_ND
 
     def _unlabelled(self, task: LabelTask) -> LabelBlock:
         shape = task.stop_time_index - task.first_time_index, self._windows.n_windows
