@@ -18,7 +18,9 @@ __all__ = ["COMMANDS"]
 
 @verb("explore", example="scaledec explore my.yaml")
 @click.argument("root", metavar="ROOT|CONFIG")
-@click.option("--run", "run_name", default=None, help="Run to begin with; the newest by default.")
+@click.option(
+    "--run", "run_name", default=None, help="Run to begin with; the configuration's or the newest by default."
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; any that is free by default.")
 @click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
 def explore(root: str, run_name: str | None, port: int, no_browser: bool) -> None:
@@ -28,19 +30,23 @@ def explore(root: str, run_name: str | None, port: int, no_browser: bool) -> Non
     configuration says. With a configuration instead, its root and its archive are used, with their
     storage_options. The page is for this machine alone, and for who knows its address. Ctrl-C ends it.
     """
-    import webbrowser
-
-    from scaledec.explore.server import ExploreServer
+    from scaledec.explore.server import ExploreServer, leading_to
 
     server = ExploreServer(partial(_open, root, run_name), port)
     click.echo(server.url)
     click.echo("the page is open until Ctrl-C; nothing is written", err=True)
+    if no_browser:
+        server.run()
+        return
+    with leading_to(server.url) as address:
+        server.run(when_ready=lambda: _show(address))
 
-    def show() -> None:
-        if not no_browser:
-            webbrowser.open(server.url)
 
-    server.run(when_ready=show)
+def _show(address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        click.echo("no browser could be started: open the address above in one", err=True)
 
 
 def _open(root: str, run_name: str | None) -> Opened:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from scaledec.explore.background import Background
     from scaledec.explore.opened import Opened
 
-__all__ = ["ExploreServer"]
+__all__ = ["ExploreServer", "leading_to"]
 
 _ADDRESS = "127.0.0.1"
 # A page in the background must not be dropped: its state is all there is.
@@ -91,6 +94,22 @@ class ExploreServer:
     def stop(self) -> None:
         """End :meth:`run`; may be called from another thread."""
         self._loop.add_callback(self._loop.stop)
+
+
+@contextmanager
+def leading_to(url: str) -> Iterator[str]:
+    """A file's address that leads to a URL; it is gone after the block.
+
+    What a browser is started with is for every user of a machine to see, and this file for its own alone.
+    """
+    with tempfile.TemporaryDirectory(prefix="scaledec-explore-") as folder:
+        page = Path(folder) / "open.html"
+        page.write_text(
+            f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={url}">'
+            f'<a href="{url}">scaledec explore</a>',
+            encoding="utf-8",
+        )
+        yield page.as_uri()
 
 
 def _require_panel() -> None:

@@ -9,12 +9,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from scaledec.errors import ConfigError
 from scaledec.explore.opened import Opened
-from scaledec.explore.server import ExploreServer, _listen
+from scaledec.explore.server import ExploreServer, _listen, leading_to
 from tests.explore.serving import Served, served
 
 
@@ -106,6 +107,16 @@ def test_ctrl_c_ends_it_cleanly_and_the_token_is_printed_once(root: Path) -> Non
     assert page.token not in said
     assert "Traceback" not in said
     assert said.splitlines()[0].startswith("the page is open until Ctrl-C")
+
+
+def test_the_address_a_browser_is_started_with_holds_no_token_and_is_for_its_user_alone() -> None:
+    url = "http://127.0.0.1:1/secret/"
+    with leading_to(url) as address:
+        assert "secret" not in address
+        page = Path(urlsplit(address).path)
+        assert f"url={url}" in page.read_text()
+        assert page.parent.stat().st_mode & 0o077 == 0
+    assert not page.exists()
 
 
 def test_a_port_that_is_taken_is_told(page: Served) -> None:
