@@ -22,8 +22,8 @@ from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ArchiveObject, ChannelId
 
 __all__ = ["Cut", "Cutter"]
 
-# Fraction of a sample by which one may lie before an instant and still count as being at it.
-_SLACK = 0.01
+# Headers tell times to the microsecond: a sample that little before an instant counts as being at it.
+_SLACK_NS = 1_000
 _KEPT_OBJECTS = 4
 _FLOATS: dict[str, Encoding] = {"float32": "float32", "float64": "float64"}
 
@@ -125,13 +125,16 @@ def _without_overlaps(pieces: Iterable[Piece], start_ns: int, end_ns: int) -> It
     reached_ns = start_ns
     for piece in sorted(pieces, key=lambda piece: (piece.start_ns, -len(piece.samples))):
         period = _period_ns(piece)
-        first = max(0, math.ceil((reached_ns - piece.start_ns) / period - _SLACK))
-        stop = min(len(piece.samples), math.ceil((end_ns - piece.start_ns) / period - _SLACK))
+        inside = math.ceil((start_ns - piece.start_ns - _SLACK_NS) / period)
+        # A clock that is set back by less than half a sample repeats none.
+        beyond = math.ceil((reached_ns - piece.start_ns) / period - 0.5)
+        first = max(0, inside, beyond)
+        stop = min(len(piece.samples), math.ceil((end_ns - piece.start_ns - _SLACK_NS) / period))
         if first < stop:
             begin_ns = piece.start_ns + round(first * period)
-            inside = Piece(piece.channel, begin_ns, piece.sampling_rate_hz, piece.samples[first:stop])
-            reached_ns = _end_ns(inside)
-            yield inside
+            cut = Piece(piece.channel, begin_ns, piece.sampling_rate_hz, piece.samples[first:stop])
+            reached_ns = _end_ns(cut)
+            yield cut
 
 
 def _packed(piece: Piece) -> bytes:

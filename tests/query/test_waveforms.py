@@ -97,6 +97,18 @@ def test_what_two_records_hold_twice_is_cut_once(archive: Archive, tmp_path: Pat
     np.testing.assert_array_equal(cut_samples(tmp_path / "out", 50)[0], np.arange(500, 1100))
 
 
+def test_a_clock_that_is_set_back_a_little_loses_no_sample(archive: Archive, tmp_path: Path) -> None:
+    late = START_NS + 900 * STEP_NS - 30_000_000  # three tenths of a sample early
+    both = (
+        record_bytes(START_NS, numbers(900), rate_hz=RATE),
+        record_bytes(late, numbers(600, 900), rate_hz=RATE),
+    )
+    put_day(archive.location.path, START_NS, b"".join(both))
+    saved = save_waveforms(archive, hits((50, 110)), tmp_path / "out")
+    np.testing.assert_array_equal(cut_samples(tmp_path / "out", 50)[0], np.arange(500, 1101))
+    assert saved.with_gaps == 0
+
+
 def test_samples_that_steim_cannot_hold_are_kept_too(archive: Archive, tmp_path: Path) -> None:
     wild = np.array([2**31 - 1, -(2**31), 5] * 100, np.int32)
     put_day(archive.location.path, START_NS, record_bytes(START_NS, wild, rate_hz=RATE, encoding="int32"))
@@ -216,3 +228,28 @@ def test_hits_are_the_samples_that_obspy_slices(archive: Archive, tmp_path: Path
         (cut,) = obspy.read(str(tmp_path / "out" / file_name(CHANNEL, start_ns)))
         np.testing.assert_array_equal(cut.data, expected.data)
         assert abs(cut.stats.starttime - expected.stats.starttime) < 1e-5
+
+
+@pytest.mark.parametrize("layout", ["scedc", "ncedc"])
+def test_hits_in_a_data_centres_layout_are_the_samples_that_obspy_slices(
+    layout: str, real_data: Path, tmp_path: Path
+) -> None:
+    archive = Archive(Location(str(real_data / layout)), layout, Location(str(tmp_path / "index")))
+    listing = archive.listing()
+    rng = np.random.default_rng(0)
+    n_samples = 0
+    for channel in listing.channels:
+        item = listing.objects_for(channel, *listing.span)[0]
+        stream = obspy.read(str(real_data / layout / item.key)).select(id=str(channel))
+        first, last = stream[0].stats.starttime.ns, stream[-1].stats.endtime.ns
+        start = rng.integers(first, last - 60 * 10**9, 3)
+        ends = (start + 60 * 10**9).astype("datetime64[ns]")
+        found = pd.DataFrame({"channel": str(channel), "start": start.astype("datetime64[ns]"), "end": ends})
+        save_waveforms(archive, found, tmp_path / "out")
+        for start_ns in start.tolist():
+            begin = obspy.UTCDateTime(ns=start_ns)
+            (expected,) = stream.slice(begin, begin + 60 - 1e-6, nearest_sample=False)
+            (cut,) = obspy.read(str(tmp_path / "out" / file_name(channel, start_ns)))
+            np.testing.assert_array_equal(cut.data, expected.data)
+            n_samples += len(cut)
+    assert n_samples > 500
