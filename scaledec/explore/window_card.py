@@ -17,6 +17,7 @@ from scaledec.explore.detail import Windows, read_windows
 from scaledec.explore.detail_figures import window_figure
 from scaledec.explore.opened import Opened, OpenedRun, Span
 from scaledec.explore.style import caption, hint, small, text
+from scaledec.report.palette import UNLABELLED_COLOUR
 from scaledec.vocabulary import WindowState, format_time
 
 __all__ = ["WindowCard"]
@@ -205,7 +206,7 @@ class WindowCard:
             windows.length_s,
             (float(frequency[0]), float(frequency[-1])),
             normalised=normalised,
-            frame_colour=self._run.colours[label] if label >= 0 else "#a6a6a6",
+            frame_colour=self._run.colours[label] if label >= 0 else UNLABELLED_COLOUR,
             size=size,
         )
         planes = self._run.store.planes

@@ -1,18 +1,17 @@
 """Colours of classes: the same class has the same colour in every figure, for every kind of eye.
 
-The colours are those of Okabe and Ito (2008) and, beyond eight classes, Tol's muted scheme; both keep
-apart under all common kinds of colour blindness.
+The first seven colours are those of Okabe and Ito (2008), the others from Tol's muted scheme. The first
+eight, the background and the grey keep apart under all common kinds of colour blindness; beyond them
+numbers have to help.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-__all__ = ["BACKGROUND", "UNLABELLED_COLOUR", "class_colours", "cluster_colours", "family_colours", "mixed"]
+__all__ = ["BACKGROUND", "UNLABELLED_COLOUR", "class_colours", "mixed"]
 
 BACKGROUND = "#d5dfe8"
 """Windows that hold nothing: pale, because they are most of any archive."""
-UNLABELLED_COLOUR = "#a6a6a6"
+UNLABELLED_COLOUR = "#bababa"
 """Where there is no label."""
 
 _COLOURS = (
@@ -65,39 +64,3 @@ def mixed(colour: str, other: str, share: float) -> str:
 def _colour(k: int) -> str:
     other, share = _ROUNDS[k // len(_COLOURS) % len(_ROUNDS)]
     return mixed(_COLOURS[k % len(_COLOURS)], other, share)
-
-
-def family_colours(names: Sequence[str], background: str = "noise") -> dict[str, str]:
-    """A colour for each class name; the background's is pale.
-
-    Beyond the palette's 14 colours they repeat.
-    """
-    named = [name for name in names if name != background]
-    colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(named)}
-    return {name: colours.get(name, BACKGROUND) for name in names}
-
-
-def cluster_colours(
-    n_clusters: int, families: Sequence[str] | None = None, known: Mapping[str, str] | None = None
-) -> tuple[str, ...]:
-    """A colour for each cluster.
-
-    Parameters
-    ----------
-    families
-        The family each cluster stands for, one a cluster; the first cluster of a family takes its colour.
-        ``None``: colours by number.
-    known
-        Colours by family, as :func:`family_colours` gives them.
-    """
-    if families is None or known is None:
-        return tuple(_COLOURS[k % len(_COLOURS)] for k in range(n_clusters))
-    # A second cluster of a family needs a colour of its own.
-    spare = [colour for colour in _COLOURS if colour not in known.values()]
-    colours: list[str] = []
-    for family in families:
-        own = known.get(family, BACKGROUND)
-        if own in colours:
-            own = spare.pop(0) if spare else own
-        colours.append(own)
-    return tuple(colours)

@@ -52,7 +52,7 @@ def gallery_section(view: RunView, *, waveforms: bool = True) -> Section:
     missing = [] if view.cube is not None else ["The cube is gone: there is no power to show."]
     if cutter is not None and cutter.reason:
         missing.append(f"Waveforms are not shown: {cutter.reason}.")
-    elif not any(e.waveform is not None for found in examples.values() for e in found):
+    elif rows and not any(e.waveform is not None for found in examples.values() for e in found):
         missing.append("The archive gave no waveforms of these windows.")
     empty = [view.looks.full_names[k] for k in np.flatnonzero(view.scan.counts == 0)]
     if empty:
