@@ -15,8 +15,9 @@ __all__ = ["LABEL_ALGORITHM", "LabelPlan", "labelling_memory", "plan_labels"]
 LABEL_ALGORITHM = 2
 """Raised whenever the code gives other labels for the same model and cube."""
 
-_PROCESS_BYTES = 420 * 2**20
-"""An actor with PyTorch, Ray and the stores open, and a model of the usual size, as measured."""
+_PROCESS_BYTES = 480 * 2**20
+"""An actor with PyTorch, Ray (and its shared memory) and the stores open, and a model of the usual size, as
+measured, and a little more."""
 
 
 @dataclass(frozen=True, slots=True)
