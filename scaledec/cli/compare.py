@@ -65,10 +65,10 @@ def compare(
 def _shown(found: RunComparison) -> str:
     import pandas as pd
 
+    one, other = found.runs
     rows = [f"{k} {name}" for k, name in enumerate(found.names[0])]
     columns = [f"{k} {name}" for k, name in enumerate(found.names[1])]
-    table = pd.DataFrame(found.table, rows, columns)
-    one, other = found.runs
+    table = pd.DataFrame(found.table, rows, range(len(columns)))
     alone = f"{found.labelled_once[0]} of {one} alone, {found.labelled_once[1]} of {other} alone"
     index, shared = found.adjusted_rand_index, found.normalised_mutual_information
     return "\n".join(
@@ -77,7 +77,8 @@ def _shown(found: RunComparison) -> str:
             f"changed {found.changed:.4f}   ARI {index:.4f}   NMI {shared:.4f}",
             f"windows by cluster of {one} (down) and of {other} (across):",
             table.to_string(),
-            "matched: " + (", ".join(f"{a} = {b}" for a, b in found.matches) or "none"),
+            "matched:",
+            *(f"  {rows[a]} = {columns[b]} ({found.table[a, b]} windows)" for a, b in found.matches),
         ]
     )
 
