@@ -179,9 +179,9 @@ def test_clusters_of_any_shape_are_found(shapes: type) -> None:
 
 
 def test_embeddings_beyond_the_layout_are_as_their_neighbours_in_it() -> None:
-    z, truth = make_moons(900, noise=0.05, random_state=0)
+    z, truth = make_moons(1500, noise=0.05, random_state=0)
     baseline = nearest_centroid(z, fit_kmeans(z, 2, 0).centroids)
-    found = manifold_clusters(z, 2, baseline=baseline, restarts=3, seed=0, largest=300)
+    found = manifold_clusters(z, 2, baseline=baseline, restarts=3, seed=0, largest=700)
     assert adjusted_rand_index(truth, found.argmax(axis=1)) > 0.98
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=1e-6)
 

@@ -26,6 +26,8 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 _A, _B = 1.929, 0.7915
 _NEGATIVES = 5
 """Random others that each attraction is weighed against."""
+_MOST_MOVES = 12
+"""Of one point in one pass; the few points that have more edges taking part leave the others out."""
 _LARGEST_STEP = 4.0
 """Of one coordinate in one step, so that two points that fall together do not fly apart."""
 _WIDTH = 10.0
@@ -115,7 +117,7 @@ def lay_out(
         rank = np.arange(len(heads)) - np.repeat(first, np.diff(np.r_[first, len(heads)]))
         order = np.argsort(rank, kind="stable")
         sizes = np.bincount(rank)
-        for part in np.split(order, np.cumsum(sizes)[:-1]):
+        for part in np.split(order, np.cumsum(sizes)[:-1])[:_MOST_MOVES]:
             _move(y, torch.from_numpy(heads[part]), tail[active[part]], step, generator)
     positions: npt.NDArray[np.float32] = y.numpy()
     return positions
@@ -136,10 +138,9 @@ def _move(y: Tensor, heads: Tensor, tails: Tensor, step: float, generator: torch
     squared = towards.square().sum(dim=1, keepdim=True)
     pull = -2 * _A * _B * squared.clamp_min(1e-12).pow(_B - 1) / (1 + _A * squared.pow(_B))
     change = (pull * towards).clamp_(-_LARGEST_STEP, _LARGEST_STEP)
-    for _ in range(_NEGATIVES):
-        others = torch.randint(len(y), (len(heads),), generator=generator)
-        away = here - y.index_select(0, others)
-        squared = away.square().sum(dim=1, keepdim=True)
-        push = 2 * _B / ((1e-3 + squared) * (1 + _A * squared.pow(_B)))
-        change += (push * away).clamp_(-_LARGEST_STEP, _LARGEST_STEP)
+    others = torch.randint(len(y), (len(heads) * _NEGATIVES,), generator=generator)
+    away = here.unsqueeze(1) - y.index_select(0, others).view(len(heads), _NEGATIVES, -1)
+    squared = away.square().sum(dim=2, keepdim=True)
+    push = 2 * _B / ((1e-3 + squared) * (1 + _A * squared.pow(_B)))
+    change += (push * away).clamp_(-_LARGEST_STEP, _LARGEST_STEP).sum(dim=1)
     y.index_copy_(0, heads, here + step * change)

@@ -8,6 +8,7 @@ them to keep is decided without any label: see :func:`best_of`.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
@@ -29,8 +30,12 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 
 NEIGHBOURS = 15
 """Of a point in the graph: few enough to stay inside a small cluster."""
-DIMENSIONS = 5
-"""Of the layout: two suffice to see clusters, a few more let them pass each other while they form."""
+DIMENSIONS = (2, 5)
+"""Of layouts: two show clusters best, a few more let them pass each other while they form."""
+FEW = 10_000
+"""Points of which twice as many layouts are affordable, and more passes of each."""
+AS_LIKELY = 0.1
+"""Nats a point that a mixture may be less likely than the best one in the same layout to be looked at too."""
 PIECES = 6
 """Pieces a cluster, before they are merged."""
 LEAST_SEPARATION = 0.5
@@ -59,7 +64,7 @@ def manifold_clusters(
     """Log of the chance (N, K) that each of embeddings (N, D) belongs to each cluster of the manifold.
 
     Several clusterings are made of the graph of nearest neighbours (its leading eigenvectors; mixtures in
-    two layouts, and small pieces of these layouts, merged), and :func:`best_of` says which to keep. Of more
+    layouts, and small pieces of these layouts, merged), and :func:`best_of` says which to keep. Of more
     than ``largest`` embeddings that many are clustered; the others are as their neighbours among them are.
 
     Parameters
@@ -126,14 +131,14 @@ def best_of(
         Of the draw.
     """
     drawn = np.random.default_rng(seed).permutation(len(points))[:JUDGED]
-    separation = [_silhouette(points[drawn], labels[drawn]) for labels in candidates]
-    least = LEAST_SEPARATION * max(separation[0], 0.0)
-    quality = [-np.inf] * len(candidates)
-    for i, labels in enumerate(candidates):
-        flow = _flow(graph, labels, n_clusters)
-        if i == 0 or separation[i] >= least or normalised_cut(flow) < PARTED * n_clusters:
-            quality[i] = modularity(flow)
-    return candidates[int(np.argmax(quality))]
+    least = LEAST_SEPARATION * max(0.0, _silhouette(points[drawn], candidates[0][drawn]))
+    flows = [_flow(graph, labels, n_clusters) for labels in candidates]
+    by_quality = np.argsort([-modularity(flow) for flow in flows], kind="stable")
+    for i in map(int, by_quality):
+        parted = normalised_cut(flows[i]) < PARTED * n_clusters
+        if i == 0 or parted or _silhouette(points[drawn], candidates[i][drawn]) >= least:
+            return candidates[i]
+    return candidates[0]
 
 
 def _silhouette(points: Float64Array, labels: IntArray) -> float:
@@ -147,22 +152,25 @@ def _candidates(
     graph: scipy.sparse.csr_array, points: Float64Array, n_clusters: int, restarts: int, seed: int
 ) -> Iterator[IntArray]:
     """Labels (N,) of 0 to K - 1."""
-    vectors = _leading_vectors(graph, max(n_clusters, DIMENSIONS + 1))
+    vectors = _leading_vectors(graph, max(n_clusters, max(DIMENSIONS) + 1))
     turned = vectors[:, :n_clusters] / np.maximum(
         np.linalg.norm(vectors[:, :n_clusters], axis=1, keepdims=True), np.finfo(np.float64).tiny
     )
     yield _kmeans_labels(turned, n_clusters, restarts, seed)
     degree = np.asarray(graph.sum(axis=1)).reshape(-1, 1)
-    slow = (vectors / np.sqrt(degree))[:, 1 : DIMENSIONS + 1]  # the first one is the same everywhere
+    slow = (vectors / np.sqrt(degree))[:, 1:]  # the first one is the same everywhere
     slow /= np.maximum(slow.std(axis=0), np.finfo(np.float64).tiny)
-    epochs = 300 if len(points) < 10_000 else 200  # a small set needs more passes for as many moves
-    for start in (_principal_axes(points, 2), slow):
-        y = lay_out(graph, start, epochs=epochs, seed=seed).astype(np.float64)
-        fits = (
+    is_small = len(points) < FEW
+    starts = [_principal_axes(points, 2), *(slow[:, :d] for d in DIMENSIONS)]
+    for run, start in itertools.product(range(2 if is_small else 1), starts):
+        y = lay_out(graph, start, epochs=300 if is_small else 200, seed=seed + run).astype(np.float64)
+        fits = [
             fit_gaussian(y, n_clusters, s, start=GAUSSIAN_STARTS[i % len(GAUSSIAN_STARTS)])
             for i, s in enumerate(restart_seeds(seed, restarts))
-        )
-        yield max(fits, key=lambda fit: fit.quality).log_posterior(y).argmax(axis=1)
+        ]
+        best = max(fit.quality for fit in fits)
+        as_good = (fit for fit in fits if fit.quality >= (best[0], best[1] - AS_LIKELY))
+        yield from (fit.log_posterior(y).argmax(axis=1) for fit in as_good)
         pieces = min(PIECES * n_clusters, len(np.unique(y, axis=0)))
         yield merged(graph, _kmeans_labels(y, pieces, 1, seed), n_clusters)
 
