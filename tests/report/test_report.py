@@ -54,6 +54,13 @@ def test_the_page_opens_without_errors_requests_or_scrolling_sideways(
         found.page.screenshot(path=page.parent / f"screen-{width}.png", full_page=True)
 
 
+def test_the_page_fits_on_paper_without_its_contents(browser: Any, page: Path) -> None:
+    with visit(browser, page, width=794) as found:
+        found.page.emulate_media(media="print")
+        assert overflow_px(found.page) == 0
+        assert not found.page.locator("nav").is_visible()
+
+
 def test_every_entry_of_the_contents_leads_to_its_heading(browser: Any, page: Path) -> None:
     with visit(browser, page) as found:
         links = found.page.locator("nav a")
