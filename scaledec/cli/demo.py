@@ -47,6 +47,7 @@ _NEXT = """
 Go on with:
   scaledec report {config} -o {report}     # one page with every figure
   scaledec query {config} --label 1 --min-confidence 0.8 --limit 10
+  scaledec sql {config} "select label, count(*) windows from labels group by 1 order by 1"
   scaledec status {config} --failures
   scaledec verify {config}
   scaledec run {config} --set cluster.n_clusters=10     # another run beside this one"""
