@@ -21,6 +21,11 @@ ValueT = TypeVar("ValueT")
 # Pieces worked on at the same time: reading waits for the store, decoding and numpy for the processor.
 _READERS = 4
 
+_NO_OUTLIER = (
+    "these labels have no outlier score: the run's model knows nothing of its training windows; cluster and "
+    "label again, or leave the bound on outliers out"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -58,10 +63,7 @@ def scan(
         If a piece cannot be read.
     """
     if wanted.min_outlier is not None and not source.has("outlier"):
-        raise ConfigError(
-            "these labels have no outlier score: they were made before it was computed; "
-            "label again under another run name (run: ...)"
-        )
+        raise ConfigError(_NO_OUTLIER)
 
     def work(piece: Piece) -> ValueT | None:
         found = _find(source, wanted, needs, piece)
@@ -82,6 +84,8 @@ def _find(source: Source, wanted: Selection, needs: Sequence[str], piece: Piece)
     for name, limit in least.items():
         if limit is not None and fits.any():
             read[name] = source.read(name, piece)
+            if name == "outlier" and np.isnan(read[name][fits]).all():
+                raise ConfigError(_NO_OUTLIER)  # rather than finding nothing
             fits &= read[name] >= limit
     place = np.flatnonzero(fits)
     if len(place):

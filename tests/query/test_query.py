@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from pathlib import Path
@@ -192,6 +193,18 @@ def test_an_unknown_run_is_answered_with_those_there_are(root: Path, tmp_path: P
         query(str(root), run="second")
     with pytest.raises(StoreNotFoundError, match="label stage"):
         query(str(tmp_path))
+
+
+def test_a_run_without_outlier_scores_says_so_instead_of_finding_nothing(tmp_path: Path) -> None:
+    store = make_labels(tmp_path)
+    for channel_index in range(N_CHANNELS):
+        for first in (0, 2):
+            block = store.read_region(channel_index, first, first + 2)
+            unknown = np.full_like(block.outlier, np.nan)
+            LabelStore.open(store.location, "r+").write_region(dataclasses.replace(block, outlier=unknown))
+    with pytest.raises(ConfigError, match="no outlier score"):
+        query(str(tmp_path), min_outlier=0.5)
+    assert len(query(str(tmp_path))) > 0
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
