@@ -297,3 +297,15 @@ def test_another_process_embeds_to_the_same_bits(place: Location, tmp_path: Path
     threads = str(torch.get_num_threads())
     subprocess.run([sys.executable, "-c", script, place.url, str(tmp_path), threads], check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), trained.embed(windows()))
+
+
+@pytest.mark.parametrize("preset", [None, "unet2021"])
+def test_a_reconstruction_is_what_the_embedding_alone_gives(preset: Any) -> None:
+    spec = replace(SPEC, preset=preset)
+    saved = model(network=spec.build(seed=2), spec=spec)
+    given, made = saved.reconstruct(windows(5))
+    np.testing.assert_array_equal(given, saved.normaliser.apply(windows(5)))
+    with torch.inference_mode():
+        alone = saved.network.decode(torch.from_numpy(saved.embed(windows(5))))[:, 0].numpy()
+    np.testing.assert_allclose(made, alone, rtol=1e-4, atol=1e-5)
+    assert saved.network.has_skips == (preset == "unet2021")
