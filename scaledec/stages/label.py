@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from scaledec.errors import StoreError
 from scaledec.grid import EventGrid
 from scaledec.stages.label_region import LabelContext, failed, write_block
 from scaledec.stages.readahead import read_ahead
+from scaledec.stages.sensors import sensors_of
 from scaledec.stages.window_reader import SegmentWindows, open_windows
 from scaledec.store.cubes import open_cube
 from scaledec.store.event_variables import NOT_A_TIME
@@ -69,7 +70,12 @@ class Labeller:
             torch.set_num_threads(threads)
             decode_in_one_thread()
         self.context = context
-        self._windows = open_windows(open_cube(context.cube), context.windows, context.components)
+        self._cube = open_cube(context.cube)
+        self._windows = open_windows(self._cube, context.windows, context.components)
+        sensors = sensors_of(self._cube.channels, context.components)
+        self._sources = [sensor.sources for sensor in sensors]
+        # Decoding in a second thread would only take the first one's core and its caches.
+        self._in_place = context.cube.is_local and not gpu
         self._model = SavedModel.load(context.model, device=torch.device("cuda" if gpu else "cpu"))
 
     def label(self, task: LabelTask) -> LabelBlock:
@@ -119,9 +125,10 @@ class Labeller:
         return write_block(labels, task, block, label_s=time.perf_counter() - started)
 
     def _segments(self, task: LabelTask) -> Iterator[tuple[int, SegmentWindows]]:
-        """The task's segments, the last one first, each with its row; one is read ahead.
+        """The task's segments, the last one first, each with its row.
 
-        Backwards, because the last windows of a segment need the next one's first frames.
+        Backwards, because the last windows of a segment need the next one's first frames. One is read ahead:
+        by a thread, or, from a local cube without a GPU, by the operating system alone.
         """
         following: SegmentWindows | None = None
 
@@ -131,8 +138,19 @@ class Labeller:
             return following
 
         times = range(task.first_time_index, task.stop_time_index)[::-1]
-        for time_index, segment in zip(times, read_ahead(read, times), strict=True):
+        segments = self._in_turn(task, times, read) if self._in_place else read_ahead(read, times)
+        for time_index, segment in zip(times, segments, strict=True):
             yield time_index - task.first_time_index, segment
+
+    def _in_turn(
+        self, task: LabelTask, times: Sequence[int], read: Callable[[int], SegmentWindows]
+    ) -> Iterator[SegmentWindows]:
+        for time_index in times:
+            segment = read(time_index)
+            if time_index > task.first_time_index:
+                for channel_index in self._sources[task.channel_index]:
+                    self._cube.ask_ahead(channel_index, time_index - 1)
+            yield segment
 
     def _label(self, block: LabelBlock, parts: Sequence[_Part]) -> None:
         """Enter what the model says of some windows."""

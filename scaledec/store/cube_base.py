@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -167,6 +170,18 @@ class Cube(ABC):
     @abstractmethod
     def stored_segments(self, channel_index: int) -> set[int]:
         """Time indices of the segments of a channel that have power stored, by listing alone."""
+
+    def ask_ahead(self, channel_index: int, time_index: int) -> None:
+        """Have the operating system bring a segment's shards into memory; only where the cube is local."""
+        if not hasattr(os, "posix_fadvise"):
+            return  # It then does so while they are read.
+        for array in self.shard_arrays:
+            folder = self.location.child(array, "c", str(channel_index), str(time_index)).path
+            # What cannot be opened is told by whoever reads it.
+            with suppress(OSError):
+                for path in filter(Path.is_file, folder.rglob("*")):
+                    with path.open("rb") as shard:
+                        os.posix_fadvise(shard.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
     def _place(self, channel_index: int, time_index: int) -> str:
         start = format_time(self.segment_start_ns(time_index))
