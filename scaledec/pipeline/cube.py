@@ -154,14 +154,8 @@ def _work(config: Config, plan: CubePlan, store: Cube) -> Callable[[Engine], Ite
     if config.archive.layout == "cube":
         return lambda engine: import_tasks(config, plan, store.location, engine)
     context = CubeContext.of(config, cube=store.location)
-    source = context.archive.location
-    limit = TimeLimit(
-        config.compute.task_limit_s,
-        access=None if source.is_local else source.access,
-        ends_process=config.compute.engine != "serial",
-    )
     lost = partial(lost_task, cube=context.cube)
-    run = partial(run_within, run=partial(run_task, context=context), lost=lost, limit=limit)
+    run = partial(run_within, run=partial(run_task, context=context), lost=lost, limit=TimeLimit.of(config))
     return lambda engine: _in_batches(run, context, config, plan, engine)
 
 

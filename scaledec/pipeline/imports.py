@@ -82,7 +82,8 @@ def import_tasks(config: Config, plan: CubePlan, cube: Location, engine: Engine)
     The tasks of a block that ends its workers are done one by one.
     """
     from scaledec.stages.import_cube import ImportContext, block_shape, import_block, import_blocks
-    from scaledec.stages.lost import lost_task
+    from scaledec.stages.lost import lost_tasks
+    from scaledec.stages.time_limit import TimeLimit, run_within
 
     foreign, _, runs = list_foreign_cube(config)
     context = ImportContext.of(config, runs, cube=cube)
@@ -93,10 +94,9 @@ def import_tasks(config: Config, plan: CubePlan, cube: Location, engine: Engine)
         alone.extend((task,) for task in block)
         return ()
 
-    def give_up(block: tuple[CubeTask, ...], reason: str) -> tuple[TaskResult, ...]:
-        return tuple(lost_task(task, reason, cube=cube) for task in block)
-
-    run = partial(import_block, context=context)
+    give_up = partial(lost_tasks, cube=cube)
+    work = partial(import_block, context=context)
+    run = partial(run_within, run=work, lost=give_up, limit=TimeLimit.of(config))
     for results in engine.run(run, blocks, lost=set_aside):
         yield from results
     for results in engine.run(run, alone, lost=give_up):

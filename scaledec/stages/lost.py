@@ -6,7 +6,7 @@ from scaledec.location import Location
 from scaledec.store.cubes import open_cube
 from scaledec.vocabulary import CubeTask, TaskResult
 
-__all__ = ["lost_task"]
+__all__ = ["lost_task", "lost_tasks"]
 
 
 def lost_task(task: CubeTask, reason: str, *, cube: Location) -> TaskResult:
@@ -27,3 +27,8 @@ def lost_task(task: CubeTask, reason: str, *, cube: Location) -> TaskResult:
     open_cube(cube, "r+").clear(task.channel_index, task.time_index)
     names = ", ".join(item.key for item in task.objects)
     return TaskResult(task.key, task.fingerprint, "failed", f"{names}: reading or computing it {reason}")
+
+
+def lost_tasks(tasks: tuple[CubeTask, ...], reason: str, *, cube: Location) -> tuple[TaskResult, ...]:
+    """As :func:`lost_task`, of tasks that were done together."""
+    return tuple(lost_task(task, reason, cube=cube) for task in tasks)

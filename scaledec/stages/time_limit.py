@@ -15,12 +15,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar, cast
 
+from scaledec.config import Config
 from scaledec.transport.access import Access
-from scaledec.vocabulary import CubeTask, TaskResult
+from scaledec.vocabulary import CubeTask
 
 __all__ = ["TimeLimit", "run_within"]
+
+TaskT = TypeVar("TaskT", bound="CubeTask | tuple[CubeTask, ...]")
+ResultT = TypeVar("ResultT")
 
 # Local files slower than this are as good as hung; remote ones have their own patience.
 _SLOWEST_BYTES_PER_S = 1_000_000
@@ -44,9 +48,19 @@ class TimeLimit:
     ends_process: bool = False
     """Whether this process may be ended: it is an engine's, which starts another one."""
 
-    def seconds(self, task: CubeTask) -> float:
-        """The limit and what reading the task's objects may take at worst."""
-        objects = (*task.objects, *task.detect_objects)
+    @classmethod
+    def of(cls, config: Config) -> TimeLimit:
+        """The limit of a configuration."""
+        source = config.archive.location
+        return cls(
+            config.compute.task_limit_s,
+            access=None if source.is_local else source.access,
+            ends_process=config.compute.engine != "serial",
+        )
+
+    def seconds(self, *tasks: CubeTask) -> float:
+        """The limit and what reading the objects of tasks that are done together may take at worst."""
+        objects = {item for task in tasks for item in (*task.objects, *task.detect_objects)}
         sizes = [max(0, item.size) for item in objects]
         if self.access is None:
             return self.base_s + sum(sizes) / _SLOWEST_BYTES_PER_S
@@ -55,14 +69,14 @@ class TimeLimit:
 
 
 def run_within(
-    task: CubeTask,
+    task: TaskT,
     *,
-    run: Callable[[CubeTask], TaskResult],
-    lost: Callable[[CubeTask, str], TaskResult],
+    run: Callable[[TaskT], ResultT],
+    lost: Callable[[TaskT, str], ResultT],
     limit: TimeLimit,
-) -> TaskResult:
-    """``run(task)``, or what ``lost`` makes of a task that has not come to its end in time."""
-    limit_s = limit.seconds(task)
+) -> ResultT:
+    """``run(task)``, or what ``lost`` makes of a task, or of several, not come to its end in time."""
+    limit_s = limit.seconds(*(task if isinstance(task, tuple) else (task,)))
     if limit.ends_process:
         faulthandler.dump_traceback_later(limit_s * _STANDSTILL + _STANDSTILL_S, exit=True, file=_nowhere())
     try:
@@ -88,25 +102,23 @@ class _Runner:
     """A thread that runs tasks for another one, which waits; it keeps its workspace from task to task."""
 
     def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callable[[CubeTask], TaskResult], CubeTask]] = (
-            queue.SimpleQueue()
-        )
-        self._ends: queue.SimpleQueue[TaskResult | BaseException] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Callable[[Any], Any], Any]] = queue.SimpleQueue()
+        self._ends: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
         # A daemon: a thread that hangs must not keep its process from ending.
         threading.Thread(target=self._work, name="tasks", daemon=True).start()
 
-    def call(self, run: Callable[[CubeTask], TaskResult], task: CubeTask, limit_s: float) -> TaskResult:
+    def call(self, run: Callable[[TaskT], ResultT], task: TaskT, limit_s: float) -> ResultT:
         self._calls.put((run, task))
         try:
-            end = self._ends.get(timeout=min(limit_s, threading.TIMEOUT_MAX))
+            result, error = self._ends.get(timeout=min(limit_s, threading.TIMEOUT_MAX))
         except queue.Empty:
             raise _OutOfTimeError from None
         except BaseException:
             self._let_end()
             raise
-        if isinstance(end, BaseException):
-            raise end
-        return end
+        if error is not None:
+            raise error
+        return cast("ResultT", result)
 
     def _let_end(self) -> None:
         """Wait a moment for a task whose caller was interrupted: its end must not be the next one's."""
@@ -119,9 +131,9 @@ class _Runner:
         while True:
             run, task = self._calls.get()
             try:
-                self._ends.put(run(task))
+                self._ends.put((run(task), None))
             except BaseException as error:  # noqa: BLE001  (raised again where it is waited for)
-                self._ends.put(error)
+                self._ends.put((None, error))
             del run, task
 
 

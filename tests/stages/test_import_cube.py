@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
+import zarr
 
 from scaledec.archive.foreign import ForeignCube
 from scaledec.config import Config, parse_config
@@ -488,6 +490,32 @@ def test_a_ledger_that_tells_of_other_power_is_found_out_and_the_segment_importe
     assert (finding.key, finding.kind) == (key, "differing")
     assert build_cube(config).done == 1
     assert not differences(tree(tmp_path / "root/cube.zarr"), good)
+    assert verify(config, recompute=100).sound
+
+
+def test_a_foreign_cube_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, at = decibels(3000, 4, 12), times(3000, START)
+    write_foreign(tmp_path / "foreign.zarr", values, at, FREQUENCIES, chunks=AWKWARD)
+    config = config_of(tmp_path)
+    good = zarr.Array.__getitem__
+    ended = threading.Event()
+
+    def hangs(self: zarr.Array[Any], selection: Any) -> Any:
+        if "foreign" in str(self.store) and len(self.shape) == 3:
+            ended.wait(60)
+        return good(self, selection)
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", hangs)
+    quick = config.model_copy(update={"compute": config.compute.model_copy(update={"task_limit_s": 0.3})})
+    outcome = build_cube(quick)
+    assert {failure.key.partition("/")[0] for failure in outcome.failures} == {
+        f"DA.CABLE.{number:03d}.HSF" for number in range(4)
+    }
+    assert all("made no progress for" in failure.reason for failure in outcome.failures)
+    ended.set()
+    assert build_cube(config).exit_code == 0
     assert verify(config, recompute=100).sound
 
 
