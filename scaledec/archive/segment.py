@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 from scaledec.archive.archive import Archive
 from scaledec.archive.arena import Arena
 from scaledec.archive.assemble import Canvas, SegmentSamples
-from scaledec.archive.miniseed import ReadOutcome, read_pieces
+from scaledec.archive.miniseed import Piece, ReadOutcome, read_pieces
 from scaledec.errors import UnreachableInputError, UnreadableInputError
 from scaledec.vocabulary import NANOSECONDS_PER_SECOND, ArchiveObject, ChannelId
 
@@ -29,8 +29,8 @@ Side: TypeAlias = Literal["before", "after"]
 MarginSamples: TypeAlias = Callable[[float], tuple[int, int]]
 """Native sampling rate -> samples wanted before the segment's start and after its end."""
 
-# Decoded on both sides before the sampling rate, and with it the true margin, is known.
-_FIRST_MARGIN_NS = 30 * NANOSECONDS_PER_SECOND
+# So near the segment samples tell its sampling rate, and with it the true margin.
+_NEAR_NS = 30 * NANOSECONDS_PER_SECOND
 # Rates closer than this (relative) are one rate that drifts or was written down inexactly.
 _SAME_RATE = 1e-4
 _MOST_SAMPLES = 1 << 30
@@ -82,6 +82,7 @@ def read_segment(
     start_ns: int,
     end_ns: int,
     margin_samples: MarginSamples = no_margin,
+    expected_s: float = 0.0,
     neighbours: tuple[int, int] | None = None,
 ) -> SegmentRead:
     """Samples of ``[start_ns, end_ns)`` and its margins on the grid anchored at ``start_ns``.
@@ -97,6 +98,8 @@ def read_segment(
         The segment.
     margin_samples
         Margins in native samples, asked for once the rate is known.
+    expected_s
+        How long the margins will likely be: where they are longer, objects are decoded twice.
     neighbours
         How many of the objects, from the first and from the last, are expected before and after the
         segment; ``None``: their names say so, and in any order.
@@ -108,7 +111,7 @@ def read_segment(
     """
     reader = _SegmentReader(archive, channel, start_ns, end_ns)
     own, beside = reader.sort_out(objects) if neighbours is None else _parted(objects, neighbours)
-    return reader.read(own, beside, margin_samples)
+    return reader.read(own, beside, margin_samples, expected_s)
 
 
 _Parted: TypeAlias = "tuple[list[ArchiveObject], list[tuple[ArchiveObject, Side]]]"
@@ -153,13 +156,15 @@ class _SegmentReader:
         own: Sequence[ArchiveObject],
         neighbours: Sequence[tuple[ArchiveObject, Side]],
         margin_samples: MarginSamples,
+        expected_s: float,
     ) -> SegmentRead:
         """See :func:`read_segment`."""
         _arena.reset()
         edges: tuple[Side, ...] = ()
-        reach = (self.start_ns - _FIRST_MARGIN_NS, self.end_ns + _FIRST_MARGIN_NS)
+        first_ns = max(_NEAR_NS, math.ceil(expected_s * NANOSECONDS_PER_SECOND))
+        reach = (self.start_ns - first_ns, self.end_ns + first_ns)
         opened = self._open(own, reach)
-        if not any(found.outcome.pieces for found in opened):
+        if not any(self._near(found) for found in opened):
             if self.refused:
                 raise UnreadableInputError("; ".join(reason for _, reason in self.refused))
             edges = ("before", "after")
@@ -177,12 +182,17 @@ class _SegmentReader:
                 for found in opened
             ]
         canvas = self._canvas(rate, margin)
-        self._lay(opened, canvas)
+        self._lay(opened, canvas, wanted)
         edges = edges or _open_edges(canvas)
         for item, side in neighbours:
             if side in _open_edges(canvas):
-                self._lay(self._open([item], wanted), canvas)
+                self._lay(self._open([item], wanted), canvas, wanted)
         return self._result(canvas, rate, margin, edges)
+
+    def _near(self, found: _Opened) -> list[Piece]:
+        """Pieces of an object that hold samples of the segment or lie near it."""
+        near = (self.start_ns - _NEAR_NS, self.end_ns + _NEAR_NS)
+        return [piece for piece in found.outcome.pieces if _touches(piece, near)]
 
     def sort_out(self, objects: Iterable[ArchiveObject]) -> _Parted:
         """The segment's own objects and its neighbours, each by name, as far as names say so."""
@@ -232,13 +242,12 @@ class _SegmentReader:
         return outcome
 
     def _native_rate(self, opened: Sequence[_Opened]) -> float | None:
-        """The rate of most samples inside the segment (of all in reach, if none lies inside)."""
+        """The rate of most samples inside the segment (of all near it, if none lies inside)."""
         inside: dict[float, float] = {}
         for found in opened:
-            for piece in found.outcome.pieces:
+            for piece in self._near(found):
                 rate = _tidy_rate(piece.sampling_rate_hz)
-                end = piece.start_ns + len(piece.samples) * NANOSECONDS_PER_SECOND / piece.sampling_rate_hz
-                overlap_ns = max(1e-9, min(end, self.end_ns) - max(piece.start_ns, self.start_ns))
+                overlap_ns = max(1e-9, min(_end_ns(piece), self.end_ns) - max(piece.start_ns, self.start_ns))
                 inside[rate] = inside.get(rate, 0.0) + overlap_ns * rate
         return max(inside, key=lambda rate: (inside[rate], rate), default=None)
 
@@ -261,10 +270,12 @@ class _SegmentReader:
             )
         return Canvas(start_ns=self.start_ns, n_samples=n_samples, sampling_rate_hz=rate, n_before=margin[0])
 
-    def _lay(self, opened: Iterable[_Opened], canvas: Canvas) -> None:
+    def _lay(self, opened: Iterable[_Opened], canvas: Canvas, wanted: tuple[int, int]) -> None:
         for found in opened:
             filled = canvas.n_real
             for piece in found.outcome.pieces:
+                if not _touches(piece, wanted):
+                    continue
                 if abs(piece.sampling_rate_hz / canvas.sampling_rate_hz - 1) <= _SAME_RATE:
                     canvas.lay(piece)
                 else:
@@ -302,6 +313,15 @@ class _SegmentReader:
             read_s=self.read_s,
             decode_s=time.perf_counter() - self.began_s - self.read_s,
         )
+
+
+def _end_ns(piece: Piece) -> float:
+    """One sample after the last one."""
+    return piece.start_ns + len(piece.samples) * NANOSECONDS_PER_SECOND / piece.sampling_rate_hz
+
+
+def _touches(piece: Piece, interval: tuple[int, int]) -> bool:
+    return piece.start_ns < interval[1] and _end_ns(piece) > interval[0]
 
 
 def _open_edges(canvas: Canvas) -> tuple[Side, ...]:

@@ -98,13 +98,15 @@ def _read(task: CubeTask, context: CubeContext, workspace: Workspace[Any]) -> Se
     if context.responses is not None and len(task.objects) > sum(task.neighbours):
         # Before anything is read. Where only a neighbour may have run over, there is likely no sample at all.
         check_responses(task.channel, task.start_ns, task.responses)
+    margins = workspace.margins_of(task)
     return read_segment(
         context.archive,
         task.channel,
         task.objects,
         start_ns=task.start_ns,
         end_ns=task.start_ns + context.grid.segment_ns,
-        margin_samples=workspace.margins_of(task),
+        margin_samples=margins,
+        expected_s=workspace.expected_s(margins),
         neighbours=task.neighbours,
     )
 

@@ -32,6 +32,9 @@ from scaledec.vocabulary import ArchiveObject, CubeTask, JsonValue
 
 __all__ = ["CubeContext", "FrameWorkspace", "Product", "Workspace", "timed", "transform_to_motion"]
 
+# Kernels that decimate are a little longer than those at the cube's own rate.
+_LITTLE_MORE = 1.1
+
 StoreT = TypeVar("StoreT", CubeStore, EventCubeStore)
 
 
@@ -108,6 +111,11 @@ class Workspace(ABC, Generic[StoreT]):
     @abstractmethod
     def nothing(self) -> Product:
         """What comes of a segment without samples."""
+
+    def expected_s(self, margins: MarginSamples) -> float:
+        """About how long margins are in seconds, whatever the channel's rate: filters reach alike."""
+        rate = self.context.grid.sampling_rate_hz
+        return _LITTLE_MORE * max(margins(rate)) / rate
 
     def preprocessor(self, native_rate_hz: float) -> Preprocessor:
         """What is done to samples of this rate."""

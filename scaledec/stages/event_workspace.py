@@ -86,13 +86,15 @@ class EventWorkspace(Workspace[EventCubeStore]):
     def _read_detecting(self, task: CubeTask, seconds: dict[str, float]) -> SegmentRead:
         """The channel of the same station whose events the task's channel gets windows at."""
         assert task.detect_on is not None
+        margins = partial(self._margins, lead=self._finder.lead)
         read = read_segment(
             self.context.archive,
             task.detect_on,
             task.detect_objects,
             start_ns=task.start_ns,
             end_ns=task.start_ns + self.context.grid.segment_ns,
-            margin_samples=lambda rate: self._margins(rate, self._finder.lead),
+            margin_samples=margins,
+            expected_s=self.expected_s(margins),
             neighbours=task.detect_neighbours,
         )
         for step, taken in (("read", read.read_s), ("decode", read.decode_s)):

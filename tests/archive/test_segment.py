@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from scaledec.archive.archive import Archive
+from scaledec.archive.miniseed import ReadOutcome, read_pieces
 from scaledec.archive.segment import SegmentRead, read_segment
 from scaledec.errors import UnreadableInputError
 from scaledec.location import Location
@@ -241,3 +243,62 @@ def test_a_margin_that_lies_in_a_file_of_its_own_far_from_the_segment_is_read(tm
     )
     assert found.segment is not None
     assert found.segment.runs == ((0, 600), (640, 660))
+
+
+HOUR = 3600
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        # (first second, seconds, rate): whole; at another rate until five minutes or ten seconds before; only
+        # before, only after, and far from the segment.
+        [(0, 3 * HOUR, 1.0)],
+        [(0, HOUR - 300, 2.0), (HOUR, 2 * HOUR, 1.0)],
+        [(0, HOUR - 10, 2.0), (HOUR, 2 * HOUR, 1.0)],
+        [(HOUR - 400, 100, 1.0)],
+        [(HOUR - 400, 390, 1.0)],
+        [(2 * HOUR + 200, 100, 1.0), (HOUR - 500, 20, 2.0)],
+        [(0, 60, 1.0), (HOUR + 900, 300, 1.0), (2 * HOUR + 500, 300, 2.0)],
+    ],
+)
+def test_a_long_margin_that_is_expected_is_decoded_once_and_gives_the_same(
+    archive: Archive, pieces: list[tuple[int, int, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"".join(
+        record_bytes(START_NS + first * S, numbers(round(seconds * rate), first), rate_hz=rate)
+        for first, seconds, rate in pieces
+    )
+    put_day(archive.location, START_NS, content)
+    decoded: list[str] = []
+
+    def watched(data: bytes, **how: Any) -> ReadOutcome:
+        decoded.append(how["name"])
+        return read_pieces(data, **how)
+
+    monkeypatch.setattr("scaledec.archive.segment.read_pieces", watched)
+    begin = START_NS + HOUR * S
+    objects = archive.listing().objects_for(CHANNEL, START_NS, START_NS + DAY_NS)
+
+    def read_hour(expected_s: float) -> SegmentRead:
+        return read_segment(
+            archive,
+            CHANNEL,
+            objects,
+            start_ns=begin,
+            end_ns=begin + HOUR * S,
+            margin_samples=lambda rate: (round(600 * rate), round(400 * rate)),
+            expected_s=expected_s,
+        )
+
+    twice = read_hour(0.0)
+    assert len(decoded) in (1, 2), "a segment without samples near it has no margin"
+    decoded.clear()
+    once = read_hour(660.0)
+    assert len(decoded) == 1
+    for name in ("native_rate_hz", "margin", "objects_used", "open_edges", "notes", "foreign"):
+        assert getattr(once, name) == getattr(twice, name), name
+    assert (once.segment is None) == (twice.segment is None)
+    if once.segment is not None and twice.segment is not None:
+        assert once.segment.runs == twice.segment.runs
+        np.testing.assert_array_equal(once.segment.samples, twice.segment.samples)
