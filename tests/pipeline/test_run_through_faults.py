@@ -24,7 +24,6 @@ SETTINGS = (
     "pretrain={windows: 600, epochs: 4, batch: 32}",
     "cluster={n_clusters: 3, restarts: 2, epochs: 3, batch: 64}",
     "label={segments_per_shard: 2}",
-    "compute.ray={train_workers: 1, threads_per_worker: 1, label_actors: 2}",
 )
 
 
@@ -44,15 +43,12 @@ def products(config: Config) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize(
-    "engine", ["serial", pytest.param("distributed", marks=pytest.mark.ray)], ids=["serial", "distributed"]
-)
 def test_a_tenth_of_all_requests_may_fail_and_model_and_labels_are_the_same(
-    engine: str, s3_options: dict[str, Any], tmp_path: Path
+    s3_options: dict[str, Any], tmp_path: Path
 ) -> None:
     local = Location(str(tmp_path / "local"))
     put_archive(local.child("archive"))
-    here = configure(local, *SETTINGS, engine=engine)
+    here = configure(local, *SETTINGS)
     assert all(outcome.exit_code == 0 for outcome in sd.run(here))
     expected = products(here)
     assert "run/model.safetensors" in expected
@@ -62,12 +58,12 @@ def test_a_tenth_of_all_requests_may_fail_and_model_and_labels_are_the_same(
     put_archive(direct.child("archive"))
     proxy = FaultProxy(s3_options["endpoint_url"], share=0.1, seed=7, slow_s=0.1)
     with proxy.running() as url:
-        outcomes = sd.run(configure(through(direct, url), *SETTINGS, engine=engine))
+        outcomes = sd.run(configure(through(direct, url), *SETTINGS))
         # Every kind of fault, and not on the cube alone.
         assert set(proxy.faults) == set(proxy.kinds)
         for part in ("/cube.zarr/", "/runs/", "/labels/", "/_scaledec/"):
             assert any(fault and part in line for line, fault in proxy.requests), part
     assert [outcome.failures for outcome in outcomes if outcome.failures] == []
-    found = products(configure(direct, *SETTINGS, engine=engine))
+    found = products(configure(direct, *SETTINGS))
     assert sorted(found) == sorted(expected)
     assert [name for name in found if found[name] != expected[name]] == []
