@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import dask
@@ -23,6 +24,7 @@ __all__ = [
     "DASHBOARD",
     "SCHEDULER_SETTINGS",
     "WORKER_ENVIRONMENT",
+    "Workers",
     "checked_limit",
     "quiet_logs",
     "run_futures",
@@ -74,15 +76,24 @@ _LOOK_S = 5.0
 _NO_WORKERS_S = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Of a Dask client, for :func:`run_futures`."""
+
+    own_scheduler: bool
+    """Whether the scheduler runs with :data:`SCHEDULER_SETTINGS`; another one counts deaths itself."""
+    revive: Callable[[], object] | None = None
+    """Called every few seconds while there are fewer workers than ``at_least``, or than there were."""
+    at_least: int = 0
+
+
 def run_futures(
     client: Client,
     function: Callable[[TaskT], ResultT],
     tasks: Iterable[TaskT],
     *,
     lost: Callable[[TaskT, str], ResultT] | None = None,
-    own_scheduler: bool,
-    revive: Callable[[], object] | None = None,
-    n_workers: int = 0,
+    workers: Workers,
 ) -> Iterator[ResultT]:
     """Run tasks on a Dask client's workers and yield results in completion order.
 
@@ -96,10 +107,8 @@ def run_futures(
     lost
         What a task results in that ended its worker process again and again, the last time while it flew
         alone, with a sentence that says so; ``None``: the run ends.
-    own_scheduler
-        Whether the scheduler runs with :data:`SCHEDULER_SETTINGS`; another one counts deaths itself.
-    revive
-        Called every few seconds while there are fewer workers than ``n_workers``, or than there were.
+    workers
+        Whose they are, and how they come back.
 
     Raises
     ------
@@ -108,7 +117,7 @@ def run_futures(
         workers or scheduler are lost for good.
     """
     with remembered_interrupts() as check:
-        window = _Window(client, function, lost, revive, n_workers, own_scheduler=own_scheduler)
+        window = _Window(client, function, lost, workers)
         try:
             for result in window.run(iter(tasks)):
                 # Futures are dropped at every turn, and an interrupt inside their __del__ is forgotten.
@@ -137,17 +146,14 @@ class _Window:
         client: Client,
         function: Callable[[Any], Any],
         lost: Callable[[Any, str], Any] | None,
-        revive: Callable[[], object] | None,
-        n_workers: int,
-        *,
-        own_scheduler: bool,
+        workers: Workers,
     ) -> None:
         self._client = client
         self._function = function
         self._lost = lost
-        self._revive = revive
-        self._most_threads = n_workers
-        self._most_deaths = _DEATHS if own_scheduler else _TOLD_DEATHS
+        self._revive = workers.revive
+        self._most_threads = workers.at_least
+        self._most_deaths = _DEATHS if workers.own_scheduler else _TOLD_DEATHS
         self._n_lost = 0
         self._flying: dict[str, tuple[Future, Any]] = {}
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()

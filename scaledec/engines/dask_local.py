@@ -5,37 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from scaledec.engines.dask_futures import (
-    DASHBOARD,
-    SCHEDULER_SETTINGS,
-    WORKER_ENVIRONMENT,
-    checked_limit,
-    quiet_logs,
-    run_futures,
-    usable_memory,
-)
+from scaledec.engines.dask_engine import FuturesEngine
+from scaledec.engines.dask_futures import DASHBOARD, SCHEDULER_SETTINGS, WORKER_ENVIRONMENT, Workers
 from scaledec.errors import EngineError
 
 __all__ = ["DaskEngine"]
 
-TaskT = TypeVar("TaskT")
-ResultT = TypeVar("ResultT")
-
 _CONNECT_S = 10
 
 
-class DaskEngine:
+class DaskEngine(FuturesEngine):
     """Runs tasks on Dask workers: single-threaded processes of this machine, or those of a scheduler.
 
     Examples
@@ -64,63 +53,22 @@ class DaskEngine:
         memory_limit
             Of one worker, e.g. ``2GiB``; ``auto``: an equal share of this machine's.
         """
+        super().__init__(memory_limit)
         self._address = address
         self._workers = CPU_COUNT if workers == "auto" else workers
-        self._memory_limit = checked_limit(memory_limit)
-        self._stack = ExitStack()
-        self._client: Client | None = None
 
-    def __enter__(self) -> DaskEngine:
-        """Start or reach the workers.
+    def _connect(self, stack: ExitStack) -> Client:
+        if self._address is None:
+            return _start(stack, self._workers, self._memory_limit)
+        return connect(stack, self._address)
 
-        Raises
-        ------
-        EngineError
-            If the scheduler cannot be reached, or workers cannot be started.
-        """
-        with ExitStack() as stack:
-            stack.enter_context(quiet_logs())
-            if self._address is None:
-                self._client = _start(stack, self._workers, self._memory_limit)
-            else:
-                self._client = connect(stack, self._address)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client = None
-        self._stack.__exit__(kind, error, trace)
-
-    def memory_per_worker(self) -> int | None:
-        """What a worker may hold before Dask gives it no more work."""
-        return None if self._client is None else usable_memory(self._client)
-
-    def run(
-        self,
-        function: Callable[[TaskT], ResultT],
-        tasks: Iterable[TaskT],
-        *,
-        lost: Callable[[TaskT, str], ResultT] | None = None,
-    ) -> Iterator[ResultT]:
-        """Yield one result a task, in completion order; see :func:`.dask_futures.run_futures`."""
-        if self._client is None:
-            raise EngineError("the Dask engine is not entered: use it as `with DaskEngine() as engine:`")
-        own = self._address is None
+    def _workers_of(self, client: Client) -> Workers:
+        if self._address is not None:
+            return Workers(own_scheduler=False)
         # A nanny whose worker dies while it is being started gives up; the cluster drops it after a while,
         # and asked for its full number of workers it makes another one.
-        revive = partial(self._client.cluster.scale, self._workers) if own else None
-        n_workers = self._workers if own else 0
-        return run_futures(
-            self._client,
-            function,
-            tasks,
-            lost=lost,
-            own_scheduler=own,
-            revive=revive,
-            n_workers=n_workers,
-        )
+        revive = partial(client.cluster.scale, self._workers)
+        return Workers(own_scheduler=True, revive=revive, at_least=self._workers)
 
 
 def connect(stack: ExitStack, address: str) -> Client:

@@ -8,36 +8,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import dask
 import ray
 from distributed import Client, Scheduler, SpecCluster, Worker
 from distributed.security import Security
 
-from scaledec.engines.dask_futures import (
-    DASHBOARD,
-    SCHEDULER_SETTINGS,
-    WORKER_ENVIRONMENT,
-    checked_limit,
-    quiet_logs,
-    run_futures,
-    usable_memory,
-)
+from scaledec.engines.dask_engine import FuturesEngine
+from scaledec.engines.dask_futures import DASHBOARD, SCHEDULER_SETTINGS, WORKER_ENVIRONMENT, Workers
 from scaledec.errors import EngineError
 
 __all__ = ["DaskOnRayEngine"]
 
-TaskT = TypeVar("TaskT")
-ResultT = TypeVar("ResultT")
-
 _FIRST_WORKER_S = 60
 
 
-class DaskOnRayEngine:
+class DaskOnRayEngine(FuturesEngine):
     """Runs tasks on Dask workers that are actors of the Ray session this process is in."""
 
     def __init__(self, *, workers: int | Literal["auto"] = "auto", memory_limit: str = "auto") -> None:
@@ -50,55 +38,24 @@ class DaskOnRayEngine:
         memory_limit
             Of one worker, e.g. ``2GiB``; ``auto``: an equal share of its machine's.
         """
+        super().__init__(memory_limit)
         self._workers = workers
-        self._memory_limit = checked_limit(memory_limit)
-        self._stack = ExitStack()
-        self._client: Client | None = None
 
-    def __enter__(self) -> DaskOnRayEngine:
-        """Start the scheduler and the actors.
-
-        Raises
-        ------
-        EngineError
-            If there is no Ray session, this process is outside the Ray cluster, or no actor gets a CPU.
-        """
+    def _connect(self, stack: ExitStack) -> Client:
         _check_session()
-        with ExitStack() as stack:
-            stack.enter_context(quiet_logs())
-            stack.enter_context(dask.config.set(SCHEDULER_SETTINGS))
-            workers = _cpus() if self._workers == "auto" else self._workers
-            host, security = _listening_place(workers)
-            cluster = _start_scheduler(stack, host, security)
-            client = Client(cluster, security=security, set_as_default=False)
-            stack.callback(client.close)
-            _start_workers(stack, cluster.scheduler_address, workers, self._memory_limit, security)
-            _wait_for_first(client)
-            self._client = client
-            self._stack = stack.pop_all()
-        return self
+        stack.enter_context(dask.config.set(SCHEDULER_SETTINGS))
+        workers = _cpus() if self._workers == "auto" else self._workers
+        host, security = _listening_place(workers)
+        cluster = _start_scheduler(stack, host, security)
+        client = Client(cluster, security=security, set_as_default=False)
+        stack.callback(client.close)
+        _start_workers(stack, cluster.scheduler_address, workers, self._memory_limit, security)
+        _wait_for_first(client)
+        return client
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client = None
-        self._stack.__exit__(kind, error, trace)
-
-    def memory_per_worker(self) -> int | None:
-        """What a worker may hold before Dask gives it no more work."""
-        return None if self._client is None else usable_memory(self._client)
-
-    def run(
-        self,
-        function: Callable[[TaskT], ResultT],
-        tasks: Iterable[TaskT],
-        *,
-        lost: Callable[[TaskT, str], ResultT] | None = None,
-    ) -> Iterator[ResultT]:
-        """Yield one result a task, in completion order; see :func:`.dask_futures.run_futures`."""
-        if self._client is None:
-            raise EngineError("the engine is not entered: use it as `with DaskOnRayEngine() as engine:`")
-        return run_futures(self._client, function, tasks, lost=lost, own_scheduler=True)
+    def _workers_of(self, client: Client) -> Workers:
+        # Ray makes dead actors again by itself.
+        return Workers(own_scheduler=True)
 
 
 class _WorkerActor:

@@ -50,8 +50,13 @@ HEAVY = {
         "engines.ray_train",
         "engines.local_train",
     },
-    "dask": {"engines.dask_local", "engines.dask_on_ray", "engines.dask_futures"},
-    "distributed": {"engines.dask_local", "engines.dask_on_ray", "engines.dask_futures"},
+    "dask": {"engines.dask_local", "engines.dask_on_ray", "engines.dask_futures", "engines.dask_engine"},
+    "distributed": {
+        "engines.dask_local",
+        "engines.dask_on_ray",
+        "engines.dask_futures",
+        "engines.dask_engine",
+    },
     "ray": {
         "engines.ray_session",
         "engines.ray_train",
