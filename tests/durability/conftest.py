@@ -112,7 +112,7 @@ def begin(tmp_path: Path, two_days: Path, reference: Reference) -> Begin:
         kept = {
             "pretrain": ("cube.zarr", "_scaledec/ledger/cube"),
             "label": ("cube.zarr", "_scaledec/ledger/cube", "runs"),
-            "end": ("cube.zarr", "_scaledec/ledger", "runs", "labels"),
+            "end": ("cube.zarr", "_scaledec/ledger", "runs", "labels", "catalog"),
         }[stage]
         for name in kept:
             shutil.copytree(reference.work.root / name, work.root / name)
