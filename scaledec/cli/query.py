@@ -152,6 +152,7 @@ def query(
 
 def _waveforms(config: Config, run: str, table: DataFrame, folder: Path, margin: float) -> int:
     from scaledec.archive.archive import open_archive
+    from scaledec.archive.borrowed_index import BorrowedIndex
     from scaledec.places import Places
     from scaledec.queries.waveforms import save_waveforms
     from scaledec.store.labels import LabelStore
@@ -159,7 +160,8 @@ def _waveforms(config: Config, run: str, table: DataFrame, folder: Path, margin:
     places = Places.at(config.root, config.storage_options)
     stacked = LabelStore.open(places.labels(run)).components
     components = None if stacked is None else "".join(stacked["alternatives"])
-    archive = open_archive(config.archive, places.index)
+    index = BorrowedIndex(places.index)
+    archive = open_archive(config.archive, index.location)
     saved = save_waveforms(archive, table, folder, margin_s=margin, components=components)
     click.echo(f"{saved.sentence()}; {folder}", err=True)
     for where, reason in saved.failures:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scaledec.archive.borrowed_index import BorrowedIndex
 from scaledec.config import ArchiveConfig, Config, parse_config, run_name
 from scaledec.errors import ConfigError, ScaledecError, StoreNotFoundError
 from scaledec.grid import EventGrid
-from scaledec.location import Location
 from scaledec.places import Places
 from scaledec.report.looks import Looks, background_cluster, cluster_looks
 from scaledec.stages.sensors import Components, sensors_of
@@ -130,25 +127,6 @@ class OpenedRun:
         return None if found is None else Components.from_json(found)
 
 
-class Headers:
-    """What was learned of an archive's objects from their headers: a copy, because nothing is written below
-    a root that is looked at, and what is read now is worth keeping as long as the page.
-    """
-
-    def __init__(self, kept: Location) -> None:
-        self._kept = kept
-
-    @cached_property
-    def location(self) -> Location:
-        """A folder of this process, with what runs have learned; it goes with this object."""
-        folder = tempfile.mkdtemp(prefix="scaledec-explore-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        copy = Location(folder)
-        for name in self._kept.list_names():
-            copy.child(name).write_bytes(self._kept.child(name).read_bytes())
-        return copy
-
-
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A root, open for reading. Nothing but axes has been read."""
@@ -162,7 +140,7 @@ class Opened:
     archive: ArchiveConfig | None
     no_archive: str
     """Why samples cannot be read; empty where they can."""
-    headers: Headers
+    headers: BorrowedIndex
 
     @property
     def title(self) -> str:
@@ -255,7 +233,7 @@ def open_root(
     archive, no_archive = (config.archive, "") if config is not None else _archive(places, runs)
     if archive is not None and archive.layout == "cube":
         archive, no_archive = None, "the archive holds spectrograms (archive.layout: cube), no samples"
-    return Opened(places, cube, no_cube, runs, archive, no_archive, Headers(places.index))
+    return Opened(places, cube, no_cube, runs, archive, no_archive, BorrowedIndex(places.index))
 
 
 def _training_counts(places: Places, run: str, n_classes: int) -> npt.NDArray[np.int64] | None:
@@ -294,7 +272,7 @@ def _archive(places: Places, runs: tuple[str, ...]) -> tuple[ArchiveConfig | Non
         try:
             return parse_config(place.read_bytes().decode(), source=str(place)).archive, ""
         except StoreNotFoundError:
-            continue
+            continue  # a run that was removed, or whose labels alone were copied here: another may tell
         except ConfigError as error:
             return None, f"where the samples lie cannot be told: {error}"
     return None, "no run keeps the configuration that says where the samples lie: give it instead of the root"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from scaledec.errors import StoreNotFoundError
@@ -19,6 +20,7 @@ from scaledec.numerics.clusters import Assignment
 from scaledec.numerics.dec.loss import LossWeights, loss_weights
 from scaledec.numerics.dec.sphere import sphere_network
 from scaledec.numerics.metrics import effective_clusters
+from scaledec.numerics.nets.base import Autoencoder
 from scaledec.stages.cluster_dec import DecOutcome, DecSettings, DecTraining, Record, SavedState
 from scaledec.stages.cluster_job import ClusterJob, ClusterOutcome
 from scaledec.stages.cluster_results import (
@@ -131,53 +133,13 @@ def _train(
     saved: SavedState | None,
 ) -> tuple[SavedModel, tuple[Record, ...]]:
     """DEC, IDEC or N2D from their first centroids, or from a checkpoint."""
-    assert job.method in ("dec", "idec", "n2d")
-    variance = cell_variance(session, training)
-
-    def weights(gamma: float) -> LossWeights:
-        return loss_weights(
-            method="dec" if job.method == "dec" else "idec",
-            form=job.loss,
-            gamma=gamma,
-            n_clusters=job.n_clusters,
-            variance=variance,
-        )
-
-    settings = DecSettings(
-        method=job.method,
-        weights=weights(job.gamma),
-        alpha=job.alpha,
-        epochs=job.epochs,
-        batch=job.batch,
-        optimiser=job.optimiser,
-        learning_rate=job.learning_rate,
-        updates_per_epoch=job.updates_per_epoch,
-        refresh_steps=job.refresh_steps,
-        tolerance=job.tolerance,
-        seed=job.seed,
-        table_bytes=job.table_bytes,
-        augmentation=job.augmentation,
-        precision=job.precision,
-        taught_steps=_taught_steps(job, len(training)),
-        taught_weights=weights(TAUGHT_GAMMA),
-    )
-    network = copy.deepcopy(pretrained.network)
-    if job.compiled:
-        network.compile(dynamic=True)
-    if starts.manifold is None:
-        centroids = baselines["kmeans" if job.init == "kmeans" else "gmm"].centroids
-    else:
-        centroids = starts.manifold.fit.means
-    if _is_sphered(job, pretrained):
-        matrix = starts.sphering(session)
-        sphere_network(network, matrix)
-        centroids = centroids @ matrix.T
+    network, centroids = _first_network(session, job, pretrained, baselines, starts)
     dec = DecTraining(
         session,
         network,
         torch.from_numpy(centroids),
         training,
-        settings,
+        _settings(job, cell_variance(session, training), len(training)),
         teacher=None if starts.manifold is None else starts.manifold.log_posterior,
         carried=(starts.tensors, {"fingerprint": job.fingerprint}),
         on_refresh=lambda history: write_metrics(session, job.run, history),
@@ -194,6 +156,61 @@ def _train(
         job.alpha,
     )
     return model, outcome.history
+
+
+def _first_network(
+    session: TrainingSession,
+    job: ClusterJob,
+    pretrained: SavedModel,
+    baselines: Mapping[Baseline, SavedModel],
+    starts: Starts,
+) -> tuple[Autoencoder, npt.NDArray[np.float64]]:
+    """A copy of the pretrained network, and the centroids (cluster, latent) that it begins with."""
+    network = copy.deepcopy(pretrained.network)
+    if job.compiled:
+        network.compile(dynamic=True)
+    if starts.manifold is None:
+        centroids = baselines["kmeans" if job.init == "kmeans" else "gmm"].centroids
+    else:
+        centroids = starts.manifold.fit.means
+    if _is_sphered(job, pretrained):
+        matrix = starts.sphering(session)
+        sphere_network(network, matrix)
+        centroids = centroids @ matrix.T
+    return network, centroids
+
+
+def _settings(job: ClusterJob, variance: float, n_windows: int) -> DecSettings:
+    """Settings of the training, with losses in proportion to the windows' variance."""
+    assert job.method in ("dec", "idec", "n2d")
+
+    def weights(gamma: float) -> LossWeights:
+        return loss_weights(
+            method="dec" if job.method == "dec" else "idec",
+            form=job.loss,
+            gamma=gamma,
+            n_clusters=job.n_clusters,
+            variance=variance,
+        )
+
+    return DecSettings(
+        method=job.method,
+        weights=weights(job.gamma),
+        alpha=job.alpha,
+        epochs=job.epochs,
+        batch=job.batch,
+        optimiser=job.optimiser,
+        learning_rate=job.learning_rate,
+        updates_per_epoch=job.updates_per_epoch,
+        refresh_steps=job.refresh_steps,
+        tolerance=job.tolerance,
+        seed=job.seed,
+        table_bytes=job.table_bytes,
+        augmentation=job.augmentation,
+        precision=job.precision,
+        taught_steps=_taught_steps(job, n_windows),
+        taught_weights=weights(TAUGHT_GAMMA),
+    )
 
 
 def _taught_steps(job: ClusterJob, n: int) -> int:

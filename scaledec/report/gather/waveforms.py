@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scaledec.archive.archive import Archive, open_archive
+from scaledec.archive.borrowed_index import BorrowedIndex
 from scaledec.archive.listing import Listing
 from scaledec.archive.segment import read_segment
 from scaledec.config import ArchiveConfig
@@ -38,17 +39,18 @@ class WaveformReader:
     config
         Of the archive.
     index
-        Where the archive's index is kept, for layouts that need one.
+        Where runs keep the archive's index, for layouts that need one; it is not written to.
     """
 
     def __init__(self, config: ArchiveConfig, index: Location) -> None:
+        self._index = BorrowedIndex(index)
         self.reason = ""
         """Why there are no waveforms; empty while there are."""
         self._archive: Archive | None = None
         if config.layout == "cube":
             self.reason = "the archive holds spectrograms, no waveforms"
         else:
-            self._archive = open_archive(config, index)
+            self._archive = open_archive(config, self._index.location)
         # Windows of one cluster are often of the same day; a listing is a request, or several.
         self._listing = lru_cache(maxsize=256)(self._listed)
 
