@@ -42,6 +42,8 @@ class DriftReport:
         first, last = (format_time(moment)[:10] for moment in self.training)
         if not self.flagged:
             later = sum(not block.training for block in self.blocks)
+            if not later:
+                return f"no month outside the training period yet ({first} to {last})"
             months = "1 month" if later == 1 else f"{later} months"
             return f"none in {months} outside the training period ({first} to {last})"
         newest = self.flagged[-1]

@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_new_days_are_compared_and_status_says_what_came_of_it(folder: Path) -> None:
     before = status(load_config(str(folder / "my.yaml"), BEFORE))
     assert before.lines[-1].stage == "drift"
-    assert "0 months outside the training period (2024-03-31 to 2024-03-31)" in before.lines[-1].detail
+    assert "no month outside the training period yet (2024-03-31 to 2024-03-31)" in before.lines[-1].detail
     config = load_config(str(folder / "my.yaml"), [])
     run(config)
     place = Places.at(config.root).run(run_name(config)).child("drift.json")
